@@ -1,0 +1,19 @@
+"""Contexts in Incus containers."""
+
+from typing import List
+
+from mitogen import containers
+
+
+class Stream(containers.Stream):
+    """A stream over ``incus exec``.
+
+    :param username: a number: the program takes no names.
+    :param options: those of :class:`mitogen.containers.Stream`.
+    """
+
+    default_program = 'incus'
+
+    def arguments(self) -> List[str]:
+        """Return the arguments of ``incus exec``."""
+        return ['exec', '--mode=non-interactive'] + self.user_args('--user') + self.args + [self.container, '--']

@@ -1,0 +1,108 @@
+"""Answering children's requests for modules, at the root of a tree."""
+
+import threading
+from typing import Any, Dict, List, Optional, Set, Tuple
+
+from mitogen.core import handles
+from mitogen.core.importer import ModuleCode
+from mitogen.core.messages import Message
+from mitogen.core.router import ANYONE, MAIN, Context
+from mitogen.parent.forwarder import pack_modules
+from mitogen.parent.minimize import minimize_source
+from mitogen.parent.modules import ModuleFinder
+
+#: Sources in one LOAD_MODULE: well under the limit of a frame, also when they do not compress.
+BATCH_SIZE = 512 * 1024
+
+
+class ModuleResponder:
+    """Answer children's requests for modules.
+
+    :param router: the root's router.
+    :param prefixes: names, with all below them, that children may have; None
+        for any that is not part of the standard library.
+    """
+
+    def __init__(self, router: Any, prefixes: Optional[List[str]] = None) -> None:
+        self._router = router
+        self._prefixes = prefixes
+        self._finder = ModuleFinder()
+        self._lock = threading.Lock()
+        #: Modules by name, and sets of them packed: all targets get the same.
+        self._found: Dict[str, ModuleCode] = {}
+        self._packed: Dict[Tuple[str, ...], Any] = {}
+        #: Names that a first hop has been sent.
+        self._sent: Dict[int, Set[str]] = {}
+        #: How many requests were answered.
+        self.requests = 0
+        router.add_handler(self._on_get_module, handles.GET_MODULE, source=ANYONE)
+
+    def allowed(self, name: str) -> bool:
+        """Whether children may have the module."""
+        return self._prefixes is None or any((name + '.').startswith(prefix + '.') for prefix in self._prefixes)
+
+    def _find(self, name: str) -> Optional[ModuleCode]:
+        code = self._found.get(name)
+        if code is None:
+            code = self._read(name)
+            # Not what was not found: a target may ask for any number of names.
+            if code is not None:
+                self._found[name] = code
+        return code
+
+    def _read(self, name: str) -> Optional[ModuleCode]:
+        if not self.allowed(name):
+            return None
+        found = self._finder.find('__main__' if name == MAIN else name)
+        if found is None:
+            return None
+        source = found.source
+        if name.partition('.')[0] == 'mitogen':
+            source = minimize_source(source.decode('utf-8')).encode('utf-8')
+        return ModuleCode(found.origin, found.is_package, source)
+
+    def _on_get_module(self, message: Message) -> None:
+        request = message.decode()
+        self.requests += 1
+        if isinstance(request, str):
+            self._answer_module(message, request)
+        else:
+            package, path = request
+            message.reply(self._finder.data(package, path) if self.allowed(package) else None)
+
+    def _answer_module(self, message: Message, name: str) -> None:
+        hop = self._router.stream_to(message.src_id).remote_id
+        code = self._find(name)
+        modules: Dict[str, Optional[ModuleCode]] = {name: code}
+        size = len(code.source) if code is not None else 0
+        with self._lock:
+            sent = self._sent_to(hop)
+            sent.add(name)
+            if code is not None:
+                for other in self._finder.related('__main__' if name == MAIN else name):
+                    more = None if other in sent else self._find(other)
+                    if more is not None:
+                        if size + len(more.source) > BATCH_SIZE:
+                            break
+                        size += len(more.source)
+                        sent.add(other)
+                        modules[other] = more
+        message.reply(pack_modules(modules))
+
+    def _sent_to(self, hop: int) -> Set[str]:
+        if hop not in self._sent:
+            self._sent[hop] = set()
+            self._router.on_context_lost(hop, lambda context_id, reason: self._sent.pop(context_id, None))
+        return self._sent[hop]
+
+    def preload(self, context: Context, names: Any) -> None:
+        """Send modules that a context is about to import, if it has not got them. From any thread."""
+        with self._lock:
+            sent = self._sent_to(context.context_id)
+            wanted = tuple(name for name in names if name not in sent)
+            sent.update(wanted)
+        # Without the lock: the first time takes long, and the broker's thread must not wait for it.
+        if wanted and wanted not in self._packed:
+            self._packed[wanted] = pack_modules({name: self._find(name) for name in wanted})
+        if wanted:
+            self._router.send(context.context_id, handles.LOAD_MODULE, self._packed[wanted])

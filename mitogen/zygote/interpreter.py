@@ -1,0 +1,152 @@
+"""A forked process as a fresh interpreter: its state at the start, its clean-up at the end."""
+
+import atexit
+import importlib
+import io
+import json
+import locale
+import os
+import signal
+import sys
+import threading
+import time
+import types
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+
+from mitogen.core.loaders import MemberFinder
+from mitogen.zygote.preload import drop_modules
+from mitogen.zygote.processes import Process, close_files
+
+#: Where the job finds its members.
+finder: Optional[MemberFinder] = None
+#: A path of the job's own. Whatever it makes there is removed after its end.
+scratch = ''
+
+
+def run_function(process: Process, members: MemberFinder, unfit: Iterable[str]) -> int:
+    """Call a module job's function as an interpreter would run a script; return the exit code.
+
+    :param process: the zygote's view of this process.
+    :param members: the finder, which serves the job's members.
+    :param unfit: names of imported modules that the job must import afresh.
+    """
+    global finder, scratch
+    request = process.job.request
+    finder, scratch = members, process.job.scratch
+    close_files()
+    _refresh(request.get('env') or {})
+    drop_modules(unfit)
+    name, _, function = request['entry'].partition(':')
+    code, main = _call(lambda: getattr(importlib.import_module(name), function)(**request['args']))
+    code = _finalize(main) or code
+    process.report.write(json.dumps({'found': {name: name in sys.modules for name in members.found}}).encode())
+    return code
+
+
+def prepare() -> None:
+    """Make the zygote's own state that of a fresh interpreter, where that costs less than to do so in each child."""
+    sys.argv = ['']
+    sys.modules['__main__'] = types.ModuleType('__main__')
+    null = [os.dup(fd) for fd in (0, 1, 2)]
+    # The streams ask when they are made whether their files can be positioned: those of the jobs cannot.
+    reader, writer = os.pipe()
+    for fd, end in enumerate((reader, writer, writer)):
+        os.dup2(end, fd)
+    _make_streams()
+    for fd, kept in enumerate(null):
+        os.dup2(kept, fd)
+    for fd in null + [reader, writer]:
+        os.close(fd)
+
+
+def _make_streams() -> None:
+    plain = ('C', 'POSIX') if sys.version_info < (3, 7) else ('C', 'POSIX', 'C.UTF-8', 'C.utf8', 'UTF-8')
+    errors = 'surrogateescape' if locale.setlocale(locale.LC_CTYPE) in plain else 'strict'
+    for fd, name in enumerate(('stdin', 'stdout', 'stderr')):
+        raw = io.FileIO(fd, 'w' if fd else 'r', closefd=False)
+        raw.name = '<%s>' % name
+        stream = io.TextIOWrapper((io.BufferedWriter if fd else io.BufferedReader)(raw),
+                                  locale.getpreferredencoding(False), 'backslashreplace' if fd == 2 else errors,
+                                  line_buffering=fd == 2)
+        setattr(sys, name, stream)
+        setattr(sys, '__%s__' % name, stream)
+
+
+def _refresh(env: Dict[str, str]) -> None:
+    """Undo what tells a fork from a fresh interpreter."""
+    if 'TZ' in env:
+        time.tzset()
+    if any(key.startswith('LC_') or key == 'LANG' for key in env):
+        try:
+            locale.setlocale(locale.LC_CTYPE, '')
+        except locale.Error:
+            pass
+        _make_streams()
+    tempfile: Any = sys.modules.get('tempfile')
+    if tempfile is not None:
+        tempfile.tempdir = tempfile._name_sequence = None
+    if 'random' in sys.modules and not hasattr(os, 'register_at_fork'):
+        sys.modules['random'].seed()
+    # The old one is kept: to take it apart would touch, and so copy, memory that is shared with the zygote.
+    _kept.append(sys.path_importer_cache)
+    sys.path_importer_cache = {}
+
+
+_kept: List[Any] = []
+
+
+def _call(function: Callable[[], Any]) -> Tuple[int, Dict[str, Any]]:
+    """Call a function, and print what an interpreter would that ends so.
+
+    Returns the exit code, and the globals of the script which raised.
+    """
+    try:
+        function()
+    except SystemExit as exc:
+        main, code = _globals_of_main(exc), exc.code
+    except BaseException as exc:
+        main, code = _globals_of_main(exc), 1
+        trace: Any = exc.__traceback__
+        exc.__traceback__ = trace.tb_next.tb_next  # without the frames of this module
+        sys.excepthook(type(exc), exc, exc.__traceback__)
+        if isinstance(exc, KeyboardInterrupt):
+            _flush()
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+    else:
+        return 0, {}
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    return (code or 0) & 0xff, main
+
+
+def _globals_of_main(exc: BaseException) -> Dict[str, Any]:
+    trace = exc.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get('__name__') == '__main__':
+            return trace.tb_frame.f_globals
+        trace = trace.tb_next
+    return {}
+
+
+def _finalize(main: Dict[str, Any]) -> int:
+    """Do what an interpreter does at its end, as far as anyone can see; return its exit code if that fails."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    # Objects that clean up when they go (temporary files) must go.
+    main.clear()
+    return _flush()
+
+
+def _flush() -> int:
+    code = 0
+    for name in ('stdout', 'stderr', '__stdout__', '__stderr__'):
+        stream: Any = getattr(sys, name)
+        try:
+            stream.flush()
+        except (AttributeError, ValueError):
+            continue  # the module replaced or closed it
+        except OSError:
+            code = 120
+    return code

@@ -1,0 +1,331 @@
+"""The zygote's event loop: the socket to its context, its children and their output."""
+
+import atexit
+import gc
+import logging
+import os
+import selectors
+import signal
+import socket
+import struct
+import sys
+import time
+import traceback
+import weakref
+from typing import Any, Dict, List, NoReturn, Tuple
+
+from mitogen.core import frames, handles, payload
+from mitogen.core.loaders import MemberFinder
+from mitogen.zygote import child
+from mitogen.zygote.jobs import KILL_DELAY, Job
+from mitogen.zygote.members import MemberStore
+from mitogen.zygote.processes import Process, close_files, kill_group, remove_scratch
+
+#: Seconds that jobs have to end by themselves once nobody waits for them.
+_GRACE = 0.4
+_READ_SIZE = 256 * 1024
+_TEMP = os.environ.get('TMPDIR') or '/tmp'
+
+
+class Zygote:
+    """The state and the handlers of a zygote.
+
+    :param sock: the socket to the context that it belongs to.
+    :param context_id: the zygote's own ID.
+    :param parent_id: the ID of its context.
+    :param jobs: memory shared with the context, see :meth:`note_jobs`.
+    """
+
+    def __init__(self, sock: socket.socket, context_id: int, parent_id: int, jobs: Any = None) -> None:
+        self._shared_jobs = jobs
+        self._sock, self._id, self._parent = sock, context_id, parent_id
+        self._parser = frames.FrameParser()
+        self._out = bytearray()
+        self._selector = selectors.DefaultSelector()
+        self._store = MemberStore()
+        self._finder = MemberFinder('%s/ansible_payload_%s/payload.zip' % (_TEMP, os.urandom(4).hex()))
+        self._preloader: Any = None
+        self._jobs: Dict[Tuple[int, int], Job] = {}
+        self._waiting: Dict[int, Job] = {}
+        self._processes: Dict[int, Process] = {}
+        self._doomed: Dict[int, float] = {}
+        self._next_handle = handles.FIRST_FREE
+        self._stopping = False
+        self._handled = [signal.SIGCHLD] + [
+            number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+        self._handlers = {handles.RUN: self._on_run, handles.CANCEL: self._on_cancel, handles.ACK: self._on_ack}
+
+    # The loop
+
+    def serve(self) -> None:
+        """Serve until the socket is closed, or a signal asks to stop."""
+        self._sock.setblocking(False)
+        wake, waker = socket.socketpair()
+        wake.setblocking(False)
+        waker.setblocking(False)
+        signal.set_wakeup_fd(waker.fileno())
+        for number in self._handled:
+            signal.signal(number, self._on_signal)
+        sys.meta_path.insert(0, self._finder)
+        self._selector.register(self._sock, selectors.EVENT_READ, self._on_socket)
+        self._selector.register(wake, selectors.EVENT_READ, lambda fd, events: self._on_wake(wake))
+        while not self._stopping:
+            timeout = max(0, min(self._doomed.values()) - time.time()) if self._doomed else None
+            for key, events in self._selector.select(timeout):
+                key.data(key.fd, events)
+            for pid in [pid for pid, deadline in self._doomed.items() if deadline <= time.time()]:
+                del self._doomed[pid]
+                kill_group(pid, signal.SIGKILL)
+
+    def _on_wake(self, wake: socket.socket) -> None:
+        wake.recv(4096)
+        self._reap()
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        self._stopping = self._stopping or number != signal.SIGCHLD
+
+    def stop(self) -> None:
+        """End all jobs: first politely, soon by force."""
+        running = dict(self._processes)
+        deadline = time.time() + _GRACE
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for pid in running:
+                kill_group(pid, number)
+            while number == signal.SIGTERM and self._processes and time.time() < deadline:
+                time.sleep(0.01)  # nothing wakes a loop that has ended, and this is short
+                self._reap()
+        for process in running.values():
+            remove_scratch(process.job.scratch)
+
+    def log(self, level: int, text: str) -> None:
+        """Send a log record to the master."""
+        self._send(0, handles.FORWARD_LOG, frames.DATA, payload.encode(['mitogen.zygote', level, text]))
+
+    # Frames
+
+    def _on_socket(self, fd: int, events: int) -> None:
+        if events & selectors.EVENT_WRITE:
+            self._flush()
+        if not events & selectors.EVENT_READ:
+            return
+        try:
+            received = self._sock.recv(_READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            received = b''
+        if not received:
+            self._stopping = True
+            return
+        for frame in self._parser.feed(received):
+            try:
+                self._on_frame(frame)
+            except Exception:
+                self.log(logging.ERROR, 'a message to mailbox %d failed: %s' % (frame.handle, traceback.format_exc()))
+
+    def _on_frame(self, frame: frames.Frame) -> None:
+        handler = self._handlers.get(frame.handle)
+        if frame.handle in self._waiting:
+            self._on_members(frame)
+        elif handler is not None and frame.kind == frames.DATA:
+            handler(frame, payload.decode(frame.payload))
+
+    def _send(self, dst: int, handle: int, kind: int, data: bytes, reply_to: int = 0) -> None:
+        was_idle = not self._out
+        self._out += frames.pack(frames.Frame(dst, self._id, self._id, handle, reply_to, kind, data))
+        if was_idle:
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            del self._out[:self._sock.send(self._out)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._stopping = True
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._out else 0)
+        if self._selector.get_key(self._sock).events != events:
+            self._selector.modify(self._sock, events, self._on_socket)
+
+    def _answer(self, job: Job) -> None:
+        ready, done = job.next_payloads()
+        for kind, data in ready:
+            self._send(job.source, job.reply_to, kind, data)
+        if done:
+            self._jobs.pop(job.key, None)
+
+    # Requests
+
+    def _on_run(self, frame: frames.Frame, request: Any) -> None:
+        job = Job(frame.src, frame.reply_to, request)
+        self._jobs[job.key] = job
+        missing = self._store.missing(request['members']) if job.is_module else []
+        if not missing:
+            self._start(job)
+            return
+        self._next_handle += 1
+        self._waiting[self._next_handle] = job
+        self._send(self._parent, handles.GET_CODE, frames.DATA, payload.encode(missing), self._next_handle)
+
+    def _on_members(self, frame: frames.Frame) -> None:
+        job = self._waiting[frame.handle]
+        if frame.kind == frames.DATA:
+            part = payload.decode(frame.payload)
+            self._store.add(part['members'])
+            if not part['last']:
+                return
+        del self._waiting[frame.handle]
+        missing = self._store.missing(job.request['members'])
+        if missing:
+            self._fail(job, 'context %d has not got %d pieces of its code' % (self._parent, len(missing)))
+        elif job.key in self._jobs:
+            self._start(job)
+
+    def _on_cancel(self, frame: frames.Frame, request: Any) -> None:
+        job = self._jobs.get((frame.src, request['job']))
+        if job is None:
+            return
+        if job.pid in self._processes:
+            kill_group(job.pid, signal.SIGTERM)
+            self._doomed[job.pid] = time.time() + KILL_DELAY
+        else:
+            self._fail(job, 'it was cancelled')
+
+    def _on_ack(self, frame: frames.Frame, request: Any) -> None:
+        job = self._jobs.get((frame.src, request['job']))
+        if job is not None:
+            job.acknowledge(request['chunks'])
+            self._answer(job)
+
+    def _fail(self, job: Job, message: str) -> None:
+        job.fail(message)
+        self._answer(job)
+
+    # Processes
+
+    def _start(self, job: Job) -> None:
+        """Fork the job's process."""
+        job.started = time.time()
+        try:
+            unfit = self._prepare(job) if job.is_module else []
+            process = Process(job)
+            getattr(gc, 'freeze', int)()
+            process.pid = os.fork()
+        except Exception as exc:
+            self._fail(job, 'it could not be started: %r' % exc)
+            self.log(logging.ERROR, 'a job could not be started: ' + traceback.format_exc())
+            return
+        if not process.pid:
+            self._become(process, unfit)
+        process.close_stdio()
+        job.pid = process.pid
+        self._processes[process.pid] = process
+        self.note_jobs()
+        for fd in process.readers:
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if process.typing else 0)
+            self._selector.register(fd, events, lambda fd, events: self._on_output(process, fd, events))
+
+    def _prepare(self, job: Job) -> List[str]:
+        if self._preloader is None:
+            # Such code need not be in the bootstrap: it may come with the members.
+            self._finder.select(self._store.view(job.request['members']))
+            from mitogen.zygote import interpreter, preload
+            interpreter.prepare()
+            self._preloader = preload.Preloader(self._finder)
+        job.scratch = '%s/ansible_%s' % (_TEMP, os.urandom(8).hex())
+        self._finder.select(self._store.view(job.request['members']))
+        return self._preloader.prepare(job.request)
+
+    def _become(self, process: Process, unfit: List[str]) -> NoReturn:
+        code = 127
+        try:
+            child.enter(process, self._handled)
+            if process.job.is_module:
+                code = sys.modules['mitogen.zygote.interpreter'].run_function(process, self._finder, unfit)
+            else:
+                child.exec_command(process.job.request['argv'])
+        except BaseException as exc:
+            process.report.fail(exc)
+        finally:
+            os._exit(code)
+
+    def _on_output(self, process: Process, fd: int, events: int) -> None:
+        if fd not in process.readers:
+            return  # closed while an earlier event was handled
+        if events & selectors.EVENT_WRITE:
+            process.type(fd)
+            if not process.typing:
+                self._selector.modify(fd, selectors.EVENT_READ, self._selector.get_key(fd).data)
+        if events & selectors.EVENT_READ and process.read(fd) == 0:
+            self._close_output(process, fd)
+
+    def _reap(self) -> None:
+        while self._processes:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            process = self._processes.pop(pid, None)
+            if process is not None:
+                self.note_jobs()
+                self._finish(process, status)
+
+    def note_jobs(self) -> None:
+        """Tell the context which processes it must end should this one be killed: their number, then their IDs."""
+        if self._shared_jobs is not None:
+            pids = list(self._processes)[:len(self._shared_jobs) // 4 - 1]
+            struct.pack_into('=%dI' % (len(pids) + 1), self._shared_jobs, 0, len(pids), *pids)
+
+    def _finish(self, process: Process, status: int) -> None:
+        for fd in process.drain():
+            self._close_output(process, fd)
+        job = process.job
+        try:
+            found = job.finish(status, process.report.read(), time.time())
+            if found:
+                self._preloader.note(found)
+        except ValueError as exc:  # the module scribbled over its report
+            job.fail('its report is damaged: %s' % exc)
+        remove_scratch(job.scratch)
+        self._answer(job)
+
+    def _close_output(self, process: Process, fd: int) -> None:
+        self._selector.unregister(fd)
+        process.close(fd)
+
+
+def _prepare_interpreter(keep: int) -> None:
+    """Make the process one that children can be forked off as if they were fresh interpreters."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    close_files(keep)
+    sys.path[:] = [folder for folder in sys.path if folder not in ('', '.')]
+    # What the context registered is not for the children; what its imports registered is.
+    atexit._clear()
+    weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined]
+    atexit.register(logging.shutdown)
+    logging.getLogger().handlers[:] = []
+
+
+def run(sock: socket.socket, context_id: int, parent_id: int, jobs: Any = None) -> NoReturn:
+    """Be the zygote of a context: serve on `sock` until it is closed, then end with all jobs.
+
+    To be called in a process without other threads, forked off the context for this.
+
+    :param sock: the socket to the context.
+    :param context_id: the zygote's own ID.
+    :param parent_id: the ID of its context.
+    :param jobs: memory shared with the context, where it notes the processes of its jobs.
+    """
+    zygote = None
+    try:
+        _prepare_interpreter(sock.fileno())
+        zygote = Zygote(sock, context_id, parent_id, jobs)
+        zygote.serve()
+    except BaseException:
+        if zygote is not None:
+            zygote.log(logging.ERROR, 'the zygote failed: ' + traceback.format_exc())
+    finally:
+        if zygote is not None:
+            zygote.stop()
+        os._exit(0)

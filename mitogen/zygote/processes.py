@@ -1,0 +1,175 @@
+"""The process of a job, seen from the zygote: its stdio, its report, its end."""
+
+import json
+import mmap
+import os
+import tempfile
+from typing import Dict, List
+
+from mitogen.zygote.jobs import Job
+
+#: What is read at once.
+_READ_SIZE = 128 * 1024
+#: The most that a pipe holds when its writer has gone; what comes later is from what the job left behind.
+_PIPE_SIZE = 1 << 20
+#: Room for a report: the names of the modules that a child found.
+_REPORT_SIZE = 64 * 1024
+
+
+class Report:
+    """Memory that a child shares with the zygote, for one message. It takes no file descriptor and never blocks."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, _REPORT_SIZE)
+
+    def write(self, message: bytes) -> None:
+        """Leave a message; nothing, if it is too long."""
+        if len(message) <= _REPORT_SIZE - 4:
+            self._memory[:4 + len(message)] = len(message).to_bytes(4, 'big') + message
+
+    def fail(self, exc: BaseException) -> None:
+        """Leave the message that the process could not become the job's."""
+        self.write(json.dumps({'error': 'it could not be started: %s' % exc}).encode())
+
+    def read(self) -> bytes:
+        """Return the message and free the memory."""
+        size = int.from_bytes(self._memory[:4], 'big')
+        message = self._memory[4:4 + size]
+        self._memory.close()
+        return message
+
+
+class Process:
+    """The process of a job.
+
+    Its output comes through pipes or a terminal, which are read until the
+    process itself has ended: a daemon that it leaves behind does not delay
+    the answer. (Files would not do for commands: `echo > /dev/stderr`
+    truncates a file.)
+
+    :param job: the job.
+    :raises OSError: out of file descriptors.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.pid = 0
+        self.report = Report()
+        #: What becomes the descriptors 0, 1 and 2 of the process.
+        self.stdio: List[int] = []
+        #: Where its output comes from: descriptor here to descriptor there.
+        self.readers: Dict[int, int] = {}
+        #: What is still to be typed into its terminal.
+        self.typing = b''
+        try:
+            self._open(job.request)
+        except OSError:
+            self.close_stdio()
+            for fd in list(self.readers):
+                self.close(fd)
+            raise
+
+    def _open(self, request: Dict[str, object]) -> None:
+        content: bytes = request.get('stdin') or b''  # type: ignore[assignment]
+        if request.get('tty'):
+            master, slave = os.openpty()
+            self.stdio = [slave, slave, slave]
+            self.readers[master] = 1
+            self.typing = content + b'\x04'
+        else:
+            self.stdio.append(_file_with(content) if content else os.open(os.devnull, os.O_RDONLY))
+            for fd in (1, 2):
+                ours, theirs = os.pipe()
+                self.readers[ours] = fd
+                self.stdio.append(theirs)
+        for fd in self.readers:
+            os.set_blocking(fd, False)
+
+    def close_stdio(self) -> None:
+        """Close the process's own ends."""
+        for fd in set(self.stdio):
+            os.close(fd)
+        self.stdio = []
+
+    def close(self, fd: int) -> None:
+        """Close a descriptor that is read from."""
+        del self.readers[fd]
+        os.close(fd)
+
+    def read(self, fd: int) -> int:
+        """Take what is there; return its size, 0 at the end, -1 if there is nothing now."""
+        try:
+            content = os.read(fd, _READ_SIZE)
+        except BlockingIOError:
+            return -1
+        except OSError:  # EIO: nobody has the terminal open any more
+            return 0
+        if not self.job.is_finished:
+            self.job.output[self.readers[fd]] += content
+        return len(content)
+
+    def type(self, fd: int) -> None:
+        """Type what the terminal takes."""
+        try:
+            self.typing = self.typing[os.write(fd, self.typing):]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.typing = b''
+
+    def drain(self) -> List[int]:
+        """Take what it left in its pipes; return those that nobody else has open."""
+        ended = []
+        for fd in self.readers:
+            size, total = 1, 0
+            while size > 0 and total < _PIPE_SIZE:
+                size = self.read(fd)
+                total += size
+            if size == 0:
+                ended.append(fd)
+        return ended
+
+
+def _file_with(content: bytes) -> int:
+    """Return a descriptor of a file that has no name, to be read from its start."""
+    if hasattr(os, 'memfd_create'):
+        fd = os.memfd_create('stdin')
+    else:
+        fd, path = tempfile.mkstemp()
+        os.unlink(path)
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view):]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def kill_group(pid: int, number: int) -> None:
+    """Send a signal to the process group that a job's process leads, or is about to."""
+    for send in (os.killpg, os.kill):
+        try:
+            send(pid, number)
+            return
+        except OSError:
+            continue
+
+
+def remove_scratch(path: str) -> None:
+    """Remove a job's scratch folder, if it made one."""
+    if path and os.path.isdir(path):
+        import shutil
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def close_files(*keep: int) -> None:
+    """Close all file descriptors but the standard ones and those to keep."""
+    try:
+        fds = [int(name) for name in os.listdir('/dev/fd')]
+    except OSError:
+        fds = list(range(1024))
+    for fd in fds:
+        if fd > 2 and fd not in keep:
+            try:
+                os.close(fd)
+            except OSError:
+                continue  # the one of the listing itself
