@@ -1,0 +1,1 @@
+"""Ansible connections backed by contexts that persist: a mixin over each stock connection class."""

@@ -1,0 +1,55 @@
+"""The persistent twin of each stock connection class that has one."""
+
+import inspect
+
+from ansible.plugins.connection import local as stock_local
+from ansible.plugins.connection import ssh as stock_ssh
+
+#: The stock classes that have a twin, with what it needs of them: methods and their first parameters.
+_NEEDS: dict[type, dict[str, list[str]]] = {
+    stock_ssh.Connection: {
+        '_build_command': ['binary', 'subsystem', 'other_args'],
+        'exec_command': ['cmd', 'in_data', 'sudoable'],
+        'put_file': ['in_path', 'out_path'],
+        'fetch_file': ['in_path', 'out_path'],
+    },
+    stock_local.Connection: {
+        'exec_command': ['cmd', 'in_data', 'sudoable'],
+    },
+}
+
+_twins: dict[type, type | None] = {}
+
+
+def unfit_reasons() -> list[str]:
+    """Return why stock classes that should have a twin have none: one sentence for each."""
+    return [reason for stock in _NEEDS if (reason := _unfit_reason(stock))]
+
+
+def twin_of(stock: type) -> type | None:
+    """Return the persistent subclass of a stock class, None if there is none."""
+    if stock not in _twins:
+        _twins[stock] = None if stock not in _NEEDS or _unfit_reason(stock) else _make_twin(stock)
+    return _twins[stock]
+
+
+def _make_twin(stock: type) -> type:
+    # Imported late: what a mixin needs of the stock module may not be there.
+    mixin: type
+    if stock is stock_ssh.Connection:
+        from ansible_mitogen.connection.ssh import SshConnection as mixin
+    else:
+        from ansible_mitogen.connection.local import LocalConnection as mixin
+    # Ansible derives the type of a plugin from the name of its class.
+    return type('Connection', (mixin, stock), {'__module__': mixin.__module__, '__doc__': mixin.__doc__})
+
+
+def _unfit_reason(stock: type) -> str:
+    if stock is stock_ssh.Connection and not callable(getattr(stock_ssh, '_ssh_retry', None)):
+        return '%s._ssh_retry is not there' % stock.__module__
+    for name, wanted in _NEEDS[stock].items():
+        method = getattr(stock, name, None)
+        found = list(inspect.signature(method).parameters)[1:] if callable(method) else None
+        if found is None or found[:len(wanted)] != wanted:
+            return '%s.%s is not there, or takes other parameters' % (stock.__module__, name)
+    return ''

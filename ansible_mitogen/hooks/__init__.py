@@ -1,0 +1,45 @@
+"""Where this project steps into Ansible: one module for each hook, all listed here."""
+
+import os
+
+from ansible.utils.display import Display
+
+from ansible_mitogen.hooks.base import Hook
+from ansible_mitogen.hooks.connection_choice import ConnectionChoice
+from ansible_mitogen.hooks.early_start import EarlyStart
+from ansible_mitogen.hooks.warm_up import WarmUp
+
+display = Display()
+
+#: Names of hooks to leave out, separated by commas, or ``all``.
+SWITCH_OFF = 'MITOGEN_DISABLE_HOOKS'
+
+#: In the order in which they are installed.
+HOOKS: tuple[Hook, ...] = (EarlyStart(), ConnectionChoice(), WarmUp())
+
+_installed_by = 0
+
+
+def install(forks: int) -> None:
+    """Install the hooks that fit, once in a process, and warn once of those that do not.
+
+    :param forks: how many workers the run has.
+    """
+    global _installed_by
+    if _installed_by == os.getpid():
+        return
+    _installed_by = os.getpid()
+    switched_off = {name.strip() for name in os.environ.get(SWITCH_OFF, '').split(',')}
+    unfit = []
+    for hook in HOOKS:
+        if hook.name in switched_off or 'all' in switched_off:
+            display.vvv('MITOGEN: hook %s is switched off' % hook.name)
+            continue
+        reason = hook.unfit_reason()
+        if reason:
+            unfit.append('%s (%s; %s)' % (hook.name, reason, hook.loss))
+        else:
+            hook.install(forks)
+    if unfit:
+        display.warning('mitogen does not know this version of ansible-core. Left out: %s. '
+                        'Everything else works as usual.' % ', '.join(unfit))

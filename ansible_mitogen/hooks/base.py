@@ -1,0 +1,37 @@
+"""What a hook is."""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+_STARS: dict[object, str] = {inspect.Parameter.VAR_POSITIONAL: '*', inspect.Parameter.VAR_KEYWORD: '**'}
+
+
+class Hook(ABC):
+    """One place at which this project steps into Ansible.
+
+    A hook that does not fit the ansible-core which runs is left out, and stock behaviour stays in its place.
+    """
+
+    #: For messages, and for switching it off.
+    name: str
+    #: Dotted name of what it replaces; '' if it only adds something.
+    replaces: str = ''
+    #: What is lost without it, for the warning.
+    loss: str
+
+    @abstractmethod
+    def unfit_reason(self) -> str:
+        """Return why it cannot be installed here, '' if it can."""
+
+    @abstractmethod
+    def install(self, forks: int) -> None:
+        """Put it in place. Called once, in the main process.
+
+        :param forks: how many workers the run has.
+        """
+
+
+def parameters_of(func: Callable[..., object]) -> list[str]:
+    """Return the names of the parameters of a function, with their stars: to check that it is what a hook knows."""
+    return [_STARS.get(parameter.kind, '') + name for name, parameter in inspect.signature(func).parameters.items()]

@@ -1,0 +1,55 @@
+"""The loader's answer for a connection that has a persistent twin becomes that twin."""
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.plugins.loader import connection_loader
+from ansible.utils.display import Display
+
+from ansible_mitogen.connection.twins import twin_of, unfit_reasons
+from ansible_mitogen.hooks.base import Hook, parameters_of
+
+display = Display()
+
+
+class ConnectionChoice(Hook):
+    """Gives plays that ask for ``ssh`` or ``local``, by whatever name, the persistent connection.
+
+    The loader does all that it does otherwise, then the object's class is
+    changed: name, options and variables are those of the stock plugin.
+    """
+
+    name = 'connection'
+    replaces = 'ansible.plugins.loader.connection_loader.get_with_context'
+    loss = 'connections are persistent only in plays that name mitogen_ssh or mitogen_local'
+
+    def unfit_reason(self) -> str:
+        """Return why it cannot be installed here, '' if it can."""
+        found = parameters_of(connection_loader.get_with_context)
+        if found != ['name', '*args', '**kwargs']:
+            return '%s takes the parameters %s' % (self.replaces, ', '.join(found))
+        return ''
+
+    def install(self, forks: int) -> None:
+        """Wrap the method of the one loader of connections."""
+        for reason in unfit_reasons():
+            display.warning('mitogen does not know this version of a connection plugin, which is left as it is: %s'
+                            % reason)
+        connection_loader.get_with_context = choosing_twins(connection_loader.get_with_context)
+
+
+def choosing_twins(stock_get: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a loader's method that makes twins of what `stock_get` returns."""
+    def get_with_context(name: str, *args: Any, **kwargs: Any) -> Any:
+        result = stock_get(name, *args, **kwargs)
+        connection = result.object
+        # Those who ask for a local connection for purposes of their own, such as network connections which run
+        # everything on the controller, do not pass what tasks do.
+        wanted_plain = getattr(connection, 'transport', '') == 'local' and 'ansible_playbook_pid' not in kwargs
+        if connection is not None and not isinstance(connection, type) and not wanted_plain:
+            twin = twin_of(type(connection))
+            if twin is not None:
+                connection.__class__ = twin
+        return result
+
+    return get_with_context

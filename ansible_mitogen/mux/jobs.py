@@ -1,0 +1,144 @@
+"""Running commands and modules in zygotes: requests of clients become RUN frames, replies become answers.
+
+All of it happens in the broker's thread, with no hand-over between threads.
+"""
+
+import itertools
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ansible_mitogen.mux import protocol
+from ansible_mitogen.mux.bundles import Bundle
+from ansible_mitogen.mux.hops import Entry
+from ansible_mitogen.mux.session import Exchange
+from mitogen.core import handles
+from mitogen.core.errors import CallError, ChannelError, Error
+from mitogen.core.frames import RAW
+
+LOG = logging.getLogger('mux.jobs')
+
+#: What a module's process calls first; see :mod:`ansible_mitogen.target.runner`.
+ENTRY = 'ansible_mitogen.target.runner:run_module'
+
+#: Numbers of jobs; one sequence for all zygotes.
+_numbers = itertools.count(1)
+
+#: Runs a command with a file for its stdin: more of it than fits into one message. The file is removed first.
+_WITH_STDIN_FILE = """\
+import os, pwd, sys
+path, argv = sys.argv[1], sys.argv[2:]
+os.dup2(os.open(path, os.O_RDONLY), 0)
+os.unlink(path)
+argv[0] = argv[0] or pwd.getpwuid(os.getuid()).pw_shell or '/bin/sh'
+os.execvp(argv[0], argv)
+"""
+
+
+def command_payload(job: int, fields: dict[str, Any], executable: str) -> dict[str, Any]:
+    """Return the RUN payload for a COMMAND request.
+
+    :param executable: the interpreter of the context that runs it.
+    """
+    argv = fields['argv']
+    if fields['stdin_path'] is not None:
+        argv = [executable, '-c', _WITH_STDIN_FILE, fields['stdin_path'], *argv]
+    return {'job': job, 'kind': 'command', 'argv': argv, 'stdin': fields['stdin'], 'tty': fields['tty'],
+            'env': fields['env'], 'cwd': fields['cwd'], 'umask': None}
+
+
+def module_payload(job: int, fields: dict[str, Any], bundle: Bundle) -> dict[str, Any]:
+    """Return the RUN payload for a MODULE request."""
+    args = {name: fields[name] for name in (
+        'module_fqn', 'params', 'profile', 'style', 'rlimit_nofile', 'date_time', 'extensions')}
+    return {'job': job, 'kind': 'module', 'members': bundle.ranges, 'entry': ENTRY, 'args': args,
+            'preload': bundle.preload, 'env': fields['env'], 'cwd': fields['cwd'], 'umask': None}
+
+
+class Job:
+    """One run in a zygote, until its last reply.
+
+    :param began: when the request came, by the monotonic clock.
+    :param on_result: called with the result's fields.
+    """
+
+    def __init__(self, exchange: Exchange, entry: Entry, began: float,
+                 on_result: Callable[[dict[str, Any]], None] | None = None) -> None:
+        self.number = next(_numbers)
+        self._exchange = exchange
+        self._entry = entry
+        self._context = entry.context
+        self._router = entry.context.router
+        self._zygote_id = entry.context.info['zygote_id']
+        self._began = began
+        self._on_result = on_result
+        self._sent = 0.0
+        self._handle = 0
+        self._unread = 0
+        self._round_trips = 0
+        self._cancelled = False
+
+    def start(self, payload: dict[str, Any], round_trips: int) -> None:
+        """Send it to the zygote.
+
+        :param round_trips: how many it takes, with those that have been needed before.
+        :raises mitogen.core.errors.Error: the payload may not cross the wire.
+        """
+        self._round_trips = round_trips
+        self._sent = time.monotonic()
+        self._handle = self._router.add_handler(self._on_reply, source=self._zygote_id)
+        try:
+            self._router.send(self._zygote_id, handles.RUN, payload, self._handle)
+        except Error:
+            self._router.del_handler(self._handle)
+            raise
+        self._entry.take()
+        self._exchange.on_cancel = self._cancel
+
+    def _on_reply(self, message: Any) -> None:
+        if message.frame.kind == RAW:
+            self._unread += 1
+            self._exchange.send(protocol.OUTPUT, message.data)
+            if self._cancelled:
+                self._acknowledge()
+            else:
+                self._exchange.when_drained(self._acknowledge)
+            return
+        self._router.del_handler(self._handle)
+        self._entry.release()
+        try:
+            result = message.decode()
+            if self._on_result is not None:
+                self._on_result(result)
+            answer = self._completed(result)
+        except ChannelError as exc:
+            self._exchange.fail(protocol.context_lost(str(exc), started=True))
+        except CallError as exc:
+            self._exchange.fail(protocol.job_failed(exc.message))
+        except (Error, KeyError, TypeError, ValueError) as exc:
+            LOG.error('%r sent a result that cannot be understood: %s', self._context, exc)
+            self._exchange.fail(protocol.job_failed('the result of %s cannot be understood' % self._context.name))
+        else:
+            self._exchange.finish(protocol.DONE, answer)
+
+    def _completed(self, result: dict[str, Any]) -> dict[str, Any]:
+        ms = float(result['ms'])
+        wire = (time.monotonic() - self._sent) * 1000 - ms
+        return {
+            'rc': int(result['rc']), 'stdout': bytes(result['stdout']), 'stderr': bytes(result['stderr']), 'ms': ms,
+            'round_trips': self._round_trips, 'stdout_streamed': int(result['stdout_streamed']),
+            'timings': {'queued': round((self._sent - self._began) * 1000, 3), 'wire': round(wire, 3)},
+        }
+
+    def _acknowledge(self) -> None:
+        if self._unread:
+            self._router.send(self._zygote_id, handles.ACK, {'job': self.number, 'chunks': self._unread})
+            self._unread = 0
+
+    def _cancel(self) -> None:
+        """The client is gone: so shall the job be."""
+        self._cancelled = True
+        # What the client was too slow to read holds up the job's end.
+        self._acknowledge()
+        self._router.send(self._zygote_id, handles.CANCEL, {'job': self.number})

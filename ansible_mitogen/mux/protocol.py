@@ -1,0 +1,176 @@
+"""What clients and the multiplexer say to each other on the UNIX socket, as bytes. No I/O here.
+
+The frames of the wire between contexts are used (:mod:`mitogen.core.frames`): `handle` says what
+the message is, `reply_to` is the number of the request that it belongs to, and the context IDs are 0.
+A client has one request under way at a time.
+"""
+
+from collections.abc import Iterator
+from types import NoneType
+from typing import Any, NamedTuple
+
+from mitogen.core import payload
+from mitogen.core.errors import PayloadError
+from mitogen.core.frames import DATA, RAW, Frame, pack
+
+#: Name of the socket in its directory.
+SOCKET_NAME = 'mux'
+
+#: Content of files and attachments is cut into frames of this size.
+CHUNK = 128 * 1024
+
+#: More content than this does not ride along in one message of a transfer, or of a job's stdin.
+INLINE = 128 * 1024
+
+#: Longest `stdin` and arguments of a job: both must fit into one frame to the target, with what else is in it.
+MAX_JOB_INPUT = 512 * 1024
+
+#: Attachments of one request are kept in memory until it is whole. The largest legitimate one is a module's zip.
+MAX_ATTACHED = 64 << 20
+
+# Requests of the client.
+OPEN = 1  #: ``{hops: [[...]...]}``; answered by PROMPT any number of times, then OPENED or FAILED
+TYPE = 2  #: ``{text: bytes|None}``: answer to PROMPT
+ABANDON = 3  #: ``{}``: answer to PROMPT; the hop is given up, FAILED follows
+ATTACH = 4  #: raw: a piece of the zip of the MODULE request that follows
+MODULE = 5  #: fields of a module call; answered by NEED_ZIP, or output and DONE or FAILED
+COMMAND = 6  #: ``{context, argv, stdin, stdin_path, tty, env, cwd}``; answered like MODULE
+PUT = 7  #: ``{context, path, mode, content}``; `content` is None when CHUNKs and END follow; answered by DONE, FAILED
+CHUNK_OF_FILE = 8  #: raw, both ways
+END_OF_FILE = 9  #: ``{}``
+FETCH = 10  #: ``{context, path}``; answered by CHUNKs, then DONE or FAILED
+CLOSE = 11  #: ``{context}``; answered by DONE
+SHUTDOWN = 12  #: ``{}``; answered by DONE
+
+# Answers of the multiplexer.
+PROMPT = 20  #: ``{hop, output}``
+OPENED = 21  #: fields of a context's description
+NEED_ZIP = 22  #: ``{}``: the request must be sent again, with the zip attached
+OUTPUT = 23  #: raw: output of a job that has much, all of stdout and then all of stderr; DONE tells how much was which
+DONE = 24  #: result fields; depends on the request
+FAILED = 25  #: ``{error, ...}``, see the constants below
+
+#: What FAILED's `error` may be, and which other fields come with it.
+HOP_FAILED = 'hop'  #: hop, kind, message, output, status
+CONTEXT_LOST = 'lost'  #: message, started
+JOB_FAILED = 'job'  #: message
+TRANSFER_FAILED = 'transfer'  #: message, errno
+ABANDONED = 'abandoned'  #: message
+
+#: What a client sends for a request that is under way.
+CONTINUATIONS = frozenset([TYPE, ABANDON, CHUNK_OF_FILE, END_OF_FILE])
+
+#: The types of the fields of :class:`HopSpec`.
+_HOP_TYPES: tuple[Any, ...] = (list, str, str, bool, bool, (int, float), (str, NoneType), (dict, NoneType))
+
+_RAW_KINDS = frozenset([ATTACH, CHUNK_OF_FILE, OUTPUT])
+_KINDS = frozenset(range(OPEN, SHUTDOWN + 1)) | frozenset(range(PROMPT, FAILED + 1))
+
+
+class Packet(NamedTuple):
+    """One message on the socket: what it is, the request it belongs to, and its decoded content."""
+
+    what: int
+    request: int
+    body: Any
+
+
+def encode(what: int, request: int, body: Any) -> bytes:
+    """Return the bytes of one message; `body` is bytes for the raw kinds, else plain data.
+
+    :raises mitogen.core.errors.Error: it cannot be sent: too large, or not plain data.
+    """
+    if what in _RAW_KINDS:
+        return pack(Frame(0, 0, 0, what, request, RAW, body))
+    return pack(Frame(0, 0, 0, what, request, DATA, payload.encode(body)))
+
+
+def encode_pieces(what: int, request: int, content: bytes) -> Iterator[bytes]:
+    """Yield the messages that carry `content` of any size as raw pieces."""
+    view = memoryview(content)
+    for start in range(0, len(content), CHUNK):
+        yield encode(what, request, bytes(view[start:start + CHUNK]))
+
+
+_CONTEXT = {'context': list}
+_JOB = {**_CONTEXT, 'env': dict, 'cwd': (str, NoneType)}
+
+#: The fields that a request must have, and their types.
+FIELDS: dict[int, dict[str, Any]] = {
+    OPEN: {'hops': list},
+    TYPE: {'text': (bytes, NoneType)},
+    MODULE: {**_JOB, 'zip_id': str, 'module_fqn': str, 'params': str, 'profile': str, 'rlimit_nofile': int,
+             'date_time': object, 'extensions': dict, 'style': str, 'interpreter': str},
+    COMMAND: {**_JOB, 'argv': list, 'stdin': bytes, 'stdin_path': (str, NoneType), 'tty': bool},
+    PUT: {**_CONTEXT, 'path': (str, NoneType), 'mode': (int, NoneType), 'content': (bytes, NoneType)},
+    FETCH: {**_CONTEXT, 'path': str},
+    CLOSE: _CONTEXT,
+}
+
+
+def decode(frame: Frame) -> Packet:
+    """Return what `frame` says.
+
+    :raises mitogen.core.errors.PayloadError: it is none of this protocol's messages.
+    """
+    if frame.handle not in _KINDS or frame.kind != (RAW if frame.handle in _RAW_KINDS else DATA):
+        raise PayloadError('message %d of kind %d is not known' % (frame.handle, frame.kind))
+    if frame.kind == RAW:
+        return Packet(frame.handle, frame.reply_to, frame.payload)
+    body = payload.decode(frame.payload)
+    if not isinstance(body, dict):
+        raise PayloadError('message %d holds no fields' % frame.handle)
+    for name, types in FIELDS.get(frame.handle, {}).items():
+        if name not in body or not isinstance(body[name], types):
+            raise PayloadError('message %d has no proper field %s' % (frame.handle, name))
+    return Packet(frame.handle, frame.reply_to, body)
+
+
+def decode_hops(listing: list[Any]) -> 'list[HopSpec]':
+    """Return the hops of an OPEN request.
+
+    :raises mitogen.core.errors.PayloadError: they are malformed, or there is none.
+    """
+    hops = []
+    for fields in listing:
+        if not isinstance(fields, list) or len(fields) != len(_HOP_TYPES) or not all(
+                map(isinstance, fields, _HOP_TYPES)) or not fields[0] or not all(
+                    isinstance(word, str) for word in fields[0]):
+            raise PayloadError('a malformed hop')
+        hops.append(HopSpec(*fields))
+    if not hops:
+        raise PayloadError('a request to open no hop')
+    return hops
+
+
+class HopSpec(NamedTuple):
+    """A hop as it comes from the client; see :class:`ansible_mitogen.mux.api.Hop`."""
+
+    argv: list[str]
+    name: str
+    key: str
+    needs_tty: bool
+    may_prompt: bool
+    deadline: float
+    cwd: str | None
+    env: dict[str, str] | None
+
+
+def hop_failed(hop: int, kind: str, message: str, output: bytes = b'', status: int | None = None) -> dict[str, Any]:
+    """The fields of FAILED that become :class:`ansible_mitogen.mux.api.HopFailed`."""
+    return {'error': HOP_FAILED, 'hop': hop, 'kind': kind, 'message': message, 'output': output, 'status': status}
+
+
+def context_lost(message: str, started: bool) -> dict[str, Any]:
+    """The fields of FAILED that become :class:`ansible_mitogen.mux.api.ContextLost`."""
+    return {'error': CONTEXT_LOST, 'message': message, 'started': started}
+
+
+def job_failed(message: str) -> dict[str, Any]:
+    """The fields of FAILED that become :class:`ansible_mitogen.mux.api.JobFailed`."""
+    return {'error': JOB_FAILED, 'message': message}
+
+
+def transfer_failed(message: str, errno: int = 0) -> dict[str, Any]:
+    """The fields of FAILED that become :class:`ansible_mitogen.mux.api.TransferFailed`."""
+    return {'error': TRANSFER_FAILED, 'message': message, 'errno': errno}
