@@ -1,0 +1,126 @@
+"""Fixtures of the integration tests. Unit tests need none of them, and pay for none."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.accounts import Accounts, throw_away_accounts
+from tests.harness.engines import MITOGEN, STOCK, Engine
+from tests.harness.leftovers import Leftovers
+from tests.harness.project import Project
+from tests.harness.sshd import SSHD, Sshd
+
+#: Programs that the tests drive, by the Debian package that has each.
+PROGRAMS = {
+    'sudo': 'sudo',
+    'su': 'util-linux',
+    'sshpass': 'sshpass',
+    'ssh': 'openssh-client',
+    'ssh-keygen': 'openssh-client',
+    'useradd': 'passwd',
+    'crontab': 'cron',
+    'unzip': 'unzip',
+    'strace': 'strace',
+    'git': 'git',
+}
+
+INTEGRATION = Path(__file__).with_name('integration')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies in the integration folder."""
+    for item in items:
+        if INTEGRATION in item.path.parents:
+            item.add_marker('integration')
+
+
+def _missing() -> str:
+    """What this machine lacks to run the integration tests; empty when it lacks nothing."""
+    if sys.platform != 'linux':
+        return 'Linux'
+    if os.geteuid() != 0:
+        return 'to be root (they make accounts)'
+    packages = [package for program, package in PROGRAMS.items() if not shutil.which(program)]
+    packages += [] if SSHD else ['openssh-server']
+    if not Path(sys.executable).with_name('ansible-playbook').exists():
+        packages.append('ansible-core beside the Python that runs pytest')
+    return ', '.join(packages)
+
+
+@pytest.fixture(scope='session')
+def machine() -> None:
+    """A machine that can run the integration tests; else they are skipped, or fail where CI is set."""
+    missing = _missing()
+    if missing and os.environ.get('CI'):
+        pytest.fail(f'integration tests need {missing}')
+    if missing:
+        pytest.skip(f'integration tests need {missing}')
+
+
+@pytest.fixture(scope='session')
+def session_folder(machine: None) -> Iterator[Path]:
+    """A folder with a short path which all accounts can enter."""
+    # Not pytest's own: a UNIX socket's path has 108 bytes, and its folders are closed to other accounts. And not in
+    # /tmp: sessions of the tests' sshd have another one.
+    folder = Path(tempfile.mkdtemp(prefix='mt-', dir='/var/tmp'))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope='session')
+def accounts(machine: None) -> Iterator[Accounts]:
+    """Throw-away accounts of this machine."""
+    with throw_away_accounts() as made:
+        yield made
+
+
+@pytest.fixture(scope='session')
+def sshd(session_folder: Path) -> Iterator[Sshd]:
+    """An sshd that all tests share."""
+    server = Sshd(session_folder / 'sshd')
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def new_sshd(session_folder: Path) -> Iterator[Callable[[], Sshd]]:
+    """Starts further sshds, for tests that kill one."""
+    made: list[Sshd] = []
+
+    def start() -> Sshd:
+        folder = Path(tempfile.mkdtemp(prefix='s', dir=session_folder))
+        folder.chmod(0o755)
+        made.append(Sshd(folder / 'sshd'))
+        return made[-1]
+
+    yield start
+    for server in made:
+        server.stop()
+
+
+@pytest.fixture
+def project(session_folder: Path) -> Iterator[Project]:
+    """An empty project of a user."""
+    folder = Path(tempfile.mkdtemp(prefix='p', dir=session_folder))
+    folder.chmod(0o755)
+    made = Project(folder / 'w')
+    yield made
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def leftovers(project: Project, sshd: Sshd, accounts: Accounts) -> Leftovers:
+    """The state of both sides before the test."""
+    return Leftovers(project, [sshd], accounts)
+
+
+@pytest.fixture(params=[STOCK, MITOGEN], ids=str)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Stock Ansible, to show what is expected of everybody, and the project."""
+    return request.param

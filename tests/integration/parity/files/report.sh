@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "$1 and $2 as $(id -un)"

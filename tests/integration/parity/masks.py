@@ -1,0 +1,92 @@
+"""Fields that differ between two runs of the same engine, and why. Nothing else may differ.
+
+A mask with a pattern takes what matches out of the text; the rest of the field is compared.
+A mask without one leaves only the type of the value to be compared.
+"""
+
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+
+class Mask(NamedTuple):
+    """One kind of difference that is no fault.
+
+    :param task: name of the task, with wildcards.
+    :param field: path of the field in the result, dotted, with wildcards.
+    :param pattern: regular expression of the part of a text that differs.
+    :param replacement: what stands for it; empty where one side may lack it.
+    """
+
+    task: str
+    field: str
+    reason: str
+    pattern: str = ''
+    replacement: str = '<masked>'
+
+    def covers(self, task: str, field: str) -> bool:
+        """Whether the mask is about that field of that task."""
+        return fnmatchcase(task, self.task) and fnmatchcase(field, self.field)
+
+
+#: Stock's session ends with the task, ours does not. The line is the client's, and not of the command.
+CLOSING = 'the ssh client says that a session with a terminal has ended'
+
+#: Stock asks for the password once more, on the task's own terminal.
+PROMPT = 'sudo ends its prompt with a new line'
+
+BACKUP = r'\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~$'
+
+MASKS = (
+    Mask('*', '*start', 'time of day'),
+    Mask('*', '*end', 'time of day'),
+    Mask('*', '*delta', 'time that the command took'),
+    Mask('*', '*ansible_job_id', 'drawn by chance'),
+    Mask('*', '*results_file', 'name of a job: drawn by chance', r'(?<=/)j[\d.]+'),
+    Mask('clean up of an asynchronous job', 'erased', 'name of a job: drawn by chance', r'(?<=/)j[\d.]+'),
+    Mask('clean up of an asynchronous job', '*.jid', 'name of a job: drawn by chance'),
+    Mask('*', '*src', 'temporary name on the target', r'ansible-(tmp|moduletmp)-[\d.]+-\w+(-\d+)?(/tmp\w+)?'),
+    Mask(
+        'unarchive from the controller',
+        'extract_results.cmd.*',
+        'temporary name on the target',
+        r'ansible-tmp-[\d.]+-\d+-\d+',
+    ),
+    Mask('*', '*after_header', 'temporary name on the controller', r'ansible-local-\w+/tmp\w+'),
+    Mask('*', '*._original_basename', 'temporary name on the controller', r'^\.\w{8}$'),
+    Mask('*', '*backup*', 'process and time in the name of a backup', BACKUP),
+    Mask('*temp*file', '*path', 'drawn by chance', r'parity\.\w{8}\.txt'),
+    Mask('*', '*ctime', 'time of day'),
+    Mask('*', '*inode', 'number of a new file'),
+    Mask('find', 'files.*.?time', 'time of day'),
+    Mask('stat', 'stat.version', 'number of a new file'),
+    Mask('touch', 'diff.before.?time', 'time of day'),
+    Mask('async_status', 'attempts', 'how often it was asked depends on the time it took'),
+    Mask('wait_for_connection', 'elapsed', 'time that it took'),
+    Mask('raw*', 'stderr', CLOSING, r'^Shared connection to \S+ closed\.\r\n$', ''),
+    Mask('raw*', 'stderr_lines', CLOSING),
+    Mask('script*', 'stderr', CLOSING, r'^Shared connection to \S+ closed\.\r\n$', ''),
+    Mask('script*', 'stderr_lines', CLOSING),
+    Mask('raw*', 'stdout', PROMPT, r'^\r\n', ''),
+    Mask('raw*', 'stdout_lines', PROMPT),
+    Mask('script*', 'stdout', PROMPT, r'^\r\n', ''),
+    Mask('script*', 'stdout_lines', PROMPT),
+    Mask('uri*', 'date', 'time of day'),
+    Mask('Gathering Facts', 'ansible_facts.ansible_date_time.*', 'time of day'),
+    Mask('Gathering Facts', 'ansible_facts.ansible_env.SSH_*', 'port of the client', r'(?<=127\.0\.0\.1 )\d+'),
+    Mask('Gathering Facts', 'ansible_facts.ansible_env.SUDO_COMMAND', 'has a word in it that is drawn by chance'),
+    Mask('Gathering Facts', 'ansible_facts.ansible_interfaces.*', 'set without an order'),
+    Mask('Gathering Facts', 'ansible_facts.ansible_loadavg.*', 'what else the machine does'),
+    Mask('Gathering Facts', 'ansible_facts.ansible_mem*', 'what else the machine does'),
+    Mask('Gathering Facts', 'ansible_facts.ansible_mounts.*', 'asked for at once, and listed in the order of answers'),
+    Mask('Gathering Facts', 'ansible_facts.ansible_uptime_seconds', 'time of day'),
+    Mask('Gathering Facts', 'ansible_facts.ansible_virtualization_tech_*', 'set without an order'),
+)
+
+#: Parts of file names that differ in what a run leaves behind.
+NAMES = ((BACKUP, 'process and time in the name of a backup'),)
+
+#: Folders whose content is not compared.
+FOLDERS = {
+    '.git': 'its index and logs have times in them',
+    'venv': 'compiled files have the times of their sources in them',
+}

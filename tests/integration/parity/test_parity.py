@@ -1,0 +1,258 @@
+"""The same playbook under stock Ansible and under the project: every field of every result is the same."""
+
+import base64
+import copy
+import dataclasses
+import hashlib
+import io
+import os
+import pwd
+import shutil
+import subprocess
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest.mark import ParameterSet
+
+from tests.harness.accounts import Accounts
+from tests.harness.engines import MITOGEN, STOCK, Engine
+from tests.harness.network import web_server
+from tests.harness.project import Project, Run
+from tests.harness.sshd import Sshd
+from tests.integration.parity.compare import Comparison
+from tests.integration.parity.masks import MASKS
+from tests.integration.parity.trees import describe
+
+HERE = Path(__file__).parent
+
+#: A run that takes longer has hung: stock takes about a minute on two idle cores.
+TIMEOUT = 600
+
+# A test may have to play the reference first.
+pytestmark = pytest.mark.timeout(1300)
+
+PAGE = 'a page\n'
+
+
+@dataclass
+class World:
+    """What the playbook works on. Every run gets it as new, under the same paths."""
+
+    folder: Path
+    web_port: int
+    owner: int
+    other: str
+    settings: list[Path]
+
+    @property
+    def work(self) -> Path:
+        """The playbook's folder on the target."""
+        return self.folder / 'work'
+
+    @property
+    def shared(self) -> Path:
+        """A folder of the target in which every account may write."""
+        return self.folder / 'shared'
+
+    @property
+    def fetched(self) -> Path:
+        """The playbook's folder on the controller."""
+        return self.folder / 'fetched'
+
+    @property
+    def user_name(self) -> str:
+        """The account that the playbook makes and removes."""
+        return f'mtp{self.user_id}'
+
+    @property
+    def user_id(self) -> int:
+        """A uid of its own for each process that runs tests."""
+        return 40000 + os.getpid() % 10000
+
+    def renew(self) -> None:
+        """Back to the start."""
+        for folder in (self.work, self.shared, self.fetched):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        os.chown(self.work, self.owner, -1)
+        self.shared.chmod(0o777)
+        for settings in self.settings:
+            shutil.rmtree(settings / 'tmp', ignore_errors=True)
+        self.remove_user()
+
+    def remove_user(self) -> None:
+        """Remove what the playbook would have removed, had it come to its end."""
+        if self.user_name in {entry.pw_name for entry in pwd.getpwall()}:
+            subprocess.run(['userdel', '--remove', '--force', self.user_name], check=True, capture_output=True)
+
+    def variables(self) -> dict[str, Any]:
+        """Variables of the playbook."""
+        return {
+            'work': str(self.work),
+            'shared': str(self.shared),
+            'fetched': str(self.fetched),
+            'web_port': self.web_port,
+            'user_name': self.user_name,
+            'user_id': self.user_id,
+            'page_sha256': hashlib.sha256(PAGE.encode()).hexdigest(),
+            'wheel': str(self.folder / 'web' / WHEEL),
+            'repository': str(self.folder / 'repository'),
+            'other_account': self.other,
+            'host_key': HOST_KEY,
+        }
+
+
+WHEEL = 'parity_sample-1.0-py3-none-any.whl'
+HOST_KEY = 'ssh-ed25519 ' + base64.b64encode(b'\0\0\0\x0bssh-ed25519\0\0\0\x20' + bytes(range(32))).decode()
+
+
+def make_wheel(path: Path) -> None:
+    """The smallest thing that pip installs."""
+    files = {
+        'parity_sample.py': 'VALUE = 42\n',
+        'parity_sample-1.0.dist-info/METADATA': 'Metadata-Version: 2.1\nName: parity-sample\nVersion: 1.0\n',
+        'parity_sample-1.0.dist-info/WHEEL': 'Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n',
+    }
+    record = ''.join(f'{name},,\n' for name in (*files, 'parity_sample-1.0.dist-info/RECORD'))
+    with zipfile.ZipFile(path, 'w') as wheel:
+        for name, text in {**files, 'parity_sample-1.0.dist-info/RECORD': record}.items():
+            wheel.writestr(name, text)
+
+
+def make_sources(folder: Path) -> None:
+    """The web server's files, the archives and the git repository."""
+    web = folder / 'web'
+    web.mkdir()
+    (web / 'page.txt').write_text(PAGE)
+    make_wheel(web / WHEEL)
+    (folder / 'bytes.bin').write_bytes(bytes(range(256)) * 300)
+    with tarfile.open(folder / 'archive.tar.gz', 'w:gz') as archive:
+        for name, text in (('packed/a.txt', 'a\n'), ('packed/b.txt', 'b\n')):
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime = len(text), 1_600_000_000
+            archive.addfile(member, io.BytesIO(text.encode()))
+    with zipfile.ZipFile(folder / 'archive.zip', 'w') as zipped:
+        zipped.writestr(zipfile.ZipInfo('zipped/c.txt', (2020, 1, 2, 3, 4, 6)), 'c\n')
+    repository = folder / 'repository'
+    git = ['git', '-c', 'user.name=Tests', '-c', 'user.email=tests@example.com', '-C', str(repository)]
+    subprocess.run(['git', 'init', '-q', '-b', 'main', str(repository)], check=True)
+    (repository / 'README').write_text('a repository\n')
+    subprocess.run([*git, 'add', 'README'], check=True)
+    subprocess.run([*git, 'commit', '-q', '-m', 'first'], check=True)
+
+
+#: The ways to the target: inventory variables, from the sshd and the accounts.
+WAYS: dict[str, Callable[[Sshd, Accounts], dict[str, Any]]] = {
+    'ssh-root': lambda sshd, accounts: sshd.variables(as_root=False),
+    'ssh-sudo': lambda sshd, accounts: sshd.variables(
+        accounts.passwd, as_root=True, ansible_become_password=accounts.passwd.password
+    ),
+    # The home that the runs have in their environment is not that of the account, where this connection looks.
+    'local': lambda sshd, accounts: {
+        'ansible_connection': 'local',
+        'ansible_async_dir': str(sshd.folder / 'jobs'),
+        'ansible_python_interpreter': '/usr/bin/python3',
+        'as_root': False,
+    },
+}
+
+
+def grouped(name: str) -> ParameterSet:
+    """The tests of one way belong into one process, which then plays the reference only once."""
+    return pytest.param(name, marks=pytest.mark.xdist_group(name))
+
+
+@pytest.fixture(scope='module', params=[grouped(name) for name in WAYS])
+def way(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@dataclass
+class Outcome:
+    """A run, and the folders that it left."""
+
+    run: Run
+    target: dict[str, Any]
+    fetched: dict[str, Any]
+
+
+Play = Callable[[Engine], Outcome]
+
+
+@pytest.fixture(scope='module')
+def play(way: str, session_folder: Path, sshd: Sshd, accounts: Accounts) -> Iterator[Play]:
+    """Runs the playbook on a world that is as new."""
+    folder = session_folder / f'parity-{way}'
+    folder.mkdir()
+    folder.chmod(0o755)
+    make_sources(folder)
+    owner = accounts.passwd.uid if way == 'ssh-sudo' else 0
+
+    def run(engine: Engine) -> Outcome:
+        world.renew()
+        # Stock hands temporary files from one unprivileged account to another, and there may be no ACLs.
+        settings = {'diff': {'always': 'True'}, 'defaults': {'allow_world_readable_tmpfiles': 'True'}}
+        project = Project(folder / 'project', settings)
+        try:
+            shutil.copytree(
+                HERE, project.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns('*.py[c]', '__pycache__')
+            )
+            project.add_host('target', WAYS[way](sshd, accounts), world.variables())
+            ended = project.start_playbook('site.yml', engine).wait(TIMEOUT)
+            return Outcome(ended, describe(world.work), describe(world.fetched))
+        finally:
+            project.remove()
+            world.remove_user()
+
+    settings = [account.home / '.ansible' for account in accounts] + list(sshd.private.values())[-1:]
+    with web_server(folder / 'web') as port:
+        world = World(folder, port, owner, accounts.other.name, settings)
+        yield run
+
+
+@pytest.fixture(scope='module')
+def stock(play: Play) -> Outcome:
+    """What everybody's results must be."""
+    return play(STOCK)
+
+
+def compare(expected: Outcome, found: Outcome, comparison: Comparison) -> None:
+    differences = comparison.runs(expected.run, found.run)
+    differences += comparison.trees('(target)', expected.target, found.target)
+    differences += comparison.trees('(controller)', expected.fetched, found.fetched)
+    assert not differences, '\n'.join(map(str, sorted(differences, key=str)))
+
+
+def test_stock_run_is_a_good_reference(stock: Outcome) -> None:
+    stock.run.assert_ok()
+    assert len({result.action for result in stock.run.results}) >= 40
+    assert stock.run.stats['target']['unreachable'] == 0
+
+
+# One way is enough to show what differs by itself, and has all kinds of it.
+@pytest.mark.parametrize('way', [grouped('ssh-sudo')], indirect=True)
+def test_stock_equals_itself_and_every_mask_is_of_use(play: Play, stock: Outcome) -> None:
+    comparison = Comparison()
+    compare(stock, play(STOCK), comparison)
+    # Which variables there are depends on the way.
+    assert not [mask for mask in MASKS if mask not in comparison.used and '.ansible_env.' not in mask.field]
+
+
+def test_results_equal_those_of_stock(play: Play, stock: Outcome) -> None:
+    outcome = play(MITOGEN)
+    compare(stock, outcome, Comparison())
+    assert not outcome.run.left
+
+
+def test_a_wrong_field_is_noticed(stock: Outcome) -> None:
+    wrong = copy.deepcopy(stock.run)
+    index = next(index for index, result in enumerate(wrong.results) if result.task == 'command')
+    result = {**wrong.results[index].result, 'stdout': 'somebody'}
+    wrong.results[index] = dataclasses.replace(wrong.results[index], result=result)
+    differences = Comparison().runs(stock.run, wrong)
+    assert [(difference.task, difference.field) for difference in differences] == [('command', 'stdout')]

@@ -1,0 +1,216 @@
+"""Becoming another account: the stock plugins' own commands and prompts, and anybody's plugin."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.harness.accounts import Account, Accounts
+from tests.harness.engines import MITOGEN, Engine
+from tests.harness.probes import GATE, GATE_PLUGIN, PROBE
+from tests.harness.project import Project
+from tests.harness.sshd import Sshd
+
+BECOME = '''
+- name: login
+  command: id -un
+- name: become
+  command: id -un
+  become: true
+- name: login again
+  command: id -un
+'''
+
+
+def assert_became(run: object, login: str, became: str) -> None:
+    names = [run.task(task).result['stdout'] for task in ('login', 'become', 'login again')]  # type: ignore[attr-defined]
+    assert names == [login, became, login]
+
+
+def test_sudo_without_a_password(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    project.add_host('web1', sshd.variables(accounts.nopasswd))
+    assert_became(project.play(BECOME, engine).assert_ok(), accounts.nopasswd.name, 'root')
+
+
+def test_sudo_with_a_password(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    project.add_host('web1', sshd.variables(accounts.passwd, ansible_become_password=accounts.passwd.password))
+    assert_became(project.play(BECOME, engine).assert_ok(), accounts.passwd.name, 'root')
+
+
+def test_password_from_a_file_given_on_the_command_line(
+    engine: Engine, project: Project, sshd: Sshd, accounts: Accounts
+) -> None:
+    secret = project.write('secret', accounts.passwd.password, 0o600)
+    project.add_host('web1', sshd.variables(accounts.passwd))
+    run = project.play(BECOME, engine, arguments=['--become-password-file', str(secret)]).assert_ok()
+    assert_became(run, accounts.passwd.name, 'root')
+
+
+def test_sudo_to_another_account(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    project.add_host('web1', sshd.variables(accounts.nopasswd, ansible_become_user=accounts.other.name))
+    assert_became(project.play(BECOME, engine).assert_ok(), accounts.nopasswd.name, accounts.other.name)
+
+
+def test_accounts_that_take_turns(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    project.add_host('web1', sshd.variables(accounts.nopasswd))
+    names = ['root', accounts.other.name, accounts.plain.name] * 2
+    run = project.play(f'''
+        - name: turn
+          command: id -un
+          become: true
+          become_user: "{{{{ item }}}}"
+          loop: {names}
+    ''', engine).assert_ok()
+    assert [result['stdout'] for result in run.task('turn').result['results']] == names
+
+
+def test_environment_of_the_account(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    project.add_host('web1', sshd.variables(accounts.nopasswd, ansible_become_user=accounts.other.name))
+    run = project.play('- {name: names, become: true, shell: "echo $HOME $USER $LOGNAME $SUDO_USER; umask"}', engine)
+    other = accounts.other
+    home, umask = run.assert_ok().task('names').result['stdout_lines']
+    assert home == f'{other.home} {other.name} {other.name} {accounts.nopasswd.name}'
+    assert umask == '0022'
+
+
+def test_flags_of_sudo(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    # -E keeps the login's variables, of which sshd sets one that sudo would drop.
+    project.add_host('web1', sshd.variables(accounts.nopasswd, ansible_become_flags='-H -S -n -E'))
+    run = project.play('- {name: kept, become: true, shell: "echo $SSH_CONNECTION; id -un"}', engine).assert_ok()
+    connection, name = run.task('kept').result['stdout_lines']
+    assert connection.endswith(f'127.0.0.1 {sshd.port}')
+    assert name == 'root'
+
+
+def test_executable_of_sudo(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    wrapper = project.write('my-sudo', '''\
+        #!/bin/sh
+        exec sudo PASSED_THE_WRAPPER=yes "$@"
+    ''', 0o755)
+    # sudo takes variables before its options as well.
+    project.add_host('web1', sshd.variables(accounts.nopasswd, ansible_become_exe=str(wrapper)))
+    run = project.play('- {name: mark, become: true, shell: "echo $PASSED_THE_WRAPPER"}', engine).assert_ok()
+    assert run.task('mark').result['stdout'] == 'yes'
+
+
+def test_sudo_that_requires_a_terminal(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    # Stock Ansible manages it without pipelining only.
+    project.add_host('web1', sshd.variables(accounts.tty, ansible_pipelining=False))
+    assert_became(project.play(BECOME, engine).assert_ok(), accounts.tty.name, 'root')
+
+
+def test_sudo_that_requires_a_terminal_with_pipelining(project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    project.add_host('web1', sshd.variables(accounts.tty, ansible_pipelining=True))
+    assert_became(project.play(BECOME, MITOGEN).assert_ok(), accounts.tty.name, 'root')
+
+
+def test_su_with_a_password(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    # su asks on a terminal, so stock does without pipelining, and hands a file to another unprivileged account.
+    project.configure('defaults', allow_world_readable_tmpfiles='True')
+    project.add_host('web1', sshd.variables(
+        accounts.plain, ansible_become_method='su', ansible_become_user=accounts.other.name,
+        ansible_become_password=accounts.other.password))
+    assert_became(project.play(BECOME, engine).assert_ok(), accounts.plain.name, accounts.other.name)
+
+
+def test_su_from_root_needs_no_password(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    project.add_host('web1', sshd.variables(
+        ansible_become_method='su', ansible_become_user=accounts.other.name))
+    assert_became(project.play(BECOME, engine).assert_ok(), 'root', accounts.other.name)
+
+
+def test_local_connection_with_become(engine: Engine, project: Project, accounts: Accounts) -> None:
+    project.add_host('here', ansible_connection='local', ansible_become_user=accounts.other.name,
+                     ansible_python_interpreter='/usr/bin/python3')
+    # Some folder that the account may enter.
+    run = project.play('- {name: who, become: true, command: id -un, args: {chdir: /}}', engine).assert_ok()
+    assert run.task('who').result['stdout'] == accounts.other.name
+
+
+def gate_variables(project: Project, word: str | None) -> dict[str, object]:
+    gate = project.write('gate', GATE, 0o755)
+    project.write('become_plugins/gate.py', GATE_PLUGIN)
+    return {'ansible_become_method': 'gate', 'ansible_become_exe': str(gate), 'ansible_become_password': word}
+
+
+def test_third_party_plugin_with_a_dialogue_of_its_own(
+    engine: Engine, project: Project, sshd: Sshd, accounts: Accounts
+) -> None:
+    project.add_host('web1', sshd.variables(accounts.nopasswd), gate_variables(project, 'open sesame'))
+    assert_became(project.play(BECOME, engine).assert_ok(), accounts.nopasswd.name, 'root')
+
+
+def test_third_party_plugin_that_is_told_the_wrong_word(
+    engine: Engine, project: Project, sshd: Sshd, accounts: Accounts
+) -> None:
+    project.add_host('web1', sshd.variables(accounts.nopasswd), gate_variables(project, 'open barley'))
+    run = project.play(BECOME, engine)
+    assert run.statuses('web1') == {'login': 'ok', 'become': 'failed'}
+    assert 'Incorrect gate password' in run.task('become').message
+
+
+SUDO_REFUSALS = {
+    'wrong password': ('passwd', 'wrong', 'Incorrect sudo password'),
+    'no password': ('passwd', None, 'Missing sudo password'),
+    'no right': ('plain', None, 'sudo'),
+}
+
+
+@pytest.mark.parametrize('kind', SUDO_REFUSALS)
+def test_sudo_that_refuses(kind: str, engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    role, password, words = SUDO_REFUSALS[kind]
+    account: Account = getattr(accounts, role)
+    project.add_host('web1', sshd.variables(account, ansible_become_password=password))
+    project.add_host('web2', sshd.variables(accounts.nopasswd))
+    run = project.play(BECOME, engine)
+    assert run.statuses('web1') == {'login': 'ok', 'become': 'failed'}
+    assert words in run.task('become', 'web1').message
+    assert set(run.statuses('web2').values()) == {'ok'}
+
+
+def test_su_with_a_wrong_password(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    project.configure('defaults', allow_world_readable_tmpfiles='True')
+    project.add_host('web1', sshd.variables(
+        accounts.plain, ansible_become_method='su', ansible_become_user=accounts.other.name,
+        ansible_become_password='wrong'))
+    run = project.play(BECOME, engine)
+    assert run.statuses('web1') == {'login': 'ok', 'become': 'failed'}
+    assert 'Incorrect su password' in run.task('become').message
+
+
+def test_files_of_an_unprivileged_account(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    # Stock needs to hand temporary files from one unprivileged account to another.
+    project.configure('defaults', allow_world_readable_tmpfiles='True')
+    project.write('page.j2', 'page of {{ ansible_become_user }}')
+    project.add_host('web1', sshd.variables(accounts.nopasswd, ansible_become_user=accounts.other.name))
+    run = project.play('''
+        - name: copy
+          copy: {content: secret, dest: ~/copied, mode: "0600"}
+        - name: template
+          template: {src: page.j2, dest: ~/page}
+        - name: fetch
+          fetch: {src: ~/copied, dest: fetched, flat: true}
+    ''', engine, keywords={'become': True}).assert_ok()
+    copied = accounts.other.home / 'copied'
+    assert run.task('copy').result['owner'] == accounts.other.name
+    assert (copied.read_text(), copied.stat().st_mode & 0o777, copied.stat().st_uid) == (
+        'secret', 0o600, accounts.other.uid)
+    assert (accounts.other.home / 'page').read_text() == f'page of {accounts.other.name}'
+    assert Path(project.folder, 'fetched').read_text() == 'secret'
+
+
+def test_become_is_done_once_for_an_account(project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    project.write('library/probe.py', PROBE)
+    project.add_host('web1', sshd.variables(accounts.nopasswd))
+    run = project.play('''
+        - name: first
+          probe:
+        - name: second
+          probe:
+        - name: as the login account
+          probe:
+          become: false
+    ''', MITOGEN, keywords={'become': True}).assert_ok()
+    first, second, login = (run.task(name).result for name in ('first', 'second', 'as the login account'))
+    assert first['parent'] == second['parent'] != login['parent']
+    assert first['uid'] == 0
+    assert login['uid'] == accounts.nopasswd.uid

@@ -1,0 +1,322 @@
+"""Bad input: the status that stock gives, one clear sentence, and the other hosts go on."""
+
+import json
+import os
+import re
+import signal
+import textwrap
+from collections.abc import Callable
+
+import pytest
+
+from tests.harness.accounts import Accounts
+from tests.harness.engines import MITOGEN, STOCK, Engine
+from tests.harness.leftovers import Leftovers
+from tests.harness.processes import wait_until
+from tests.harness.project import Project, Run
+from tests.harness.sshd import Sshd, free_port
+
+TASKS = '''
+- name: first
+  command: id -un
+- name: second
+  command: id -un
+  become: true
+- name: third
+  command: id -un
+'''
+
+GOOD = {'first': 'ok', 'second': 'ok', 'third': 'ok'}
+
+#: Longer than a line or two is no sentence any more.
+LONGEST = 400
+
+
+def assert_good_host_went_on(run: Run) -> None:
+    assert run.statuses('good') == GOOD
+    assert run.stats['good']['ok'] == len(GOOD)
+
+
+def assert_one_sentence(message: str) -> None:
+    """What a user is told is one line, and no traceback."""
+    text = message.strip()
+    assert text
+    assert '\n' not in text, text
+    assert len(text) <= LONGEST, text
+    assert 'Traceback' not in text, text
+
+
+#: What can be wrong with a host: its variables, the statuses of its tasks, and words of the explanation.
+CASES = {
+    'unknown host': ('unreachable', 'no-such-host.invalid', lambda sshd, accounts: sshd.variables(
+        accounts.nopasswd, ansible_host='no-such-host.invalid')),
+    'refused port': ('unreachable', 'refused', lambda sshd, accounts: sshd.variables(
+        accounts.nopasswd, ansible_port=free_port())),
+    'wrong password': ('unreachable', 'denied|ncorrect password|Invalid', lambda sshd, accounts: sshd.variables(
+        accounts.nopasswd, ansible_ssh_private_key_file=None, ansible_password='wrong')),
+    'wrong key': ('unreachable', 'Permission denied', lambda sshd, accounts: sshd.variables(
+        accounts.nopasswd, ansible_ssh_private_key_file=str(sshd.unknown_key))),
+    'unknown account': ('unreachable', 'Permission denied', lambda sshd, accounts: sshd.variables(
+        ansible_user='nosuchuser')),
+    'missing interpreter': ('failed', '/no/such/python', lambda sshd, accounts: sshd.variables(
+        accounts.nopasswd, ansible_python_interpreter='/no/such/python')),
+    'argument that ssh does not know': ('unreachable', '', lambda sshd, accounts: sshd.variables(
+        accounts.nopasswd, ansible_ssh_extra_args='-o NoSuchOption=yes')),
+    'executable that is missing': ('failed', '/no/such/ssh', lambda sshd, accounts: sshd.variables(
+        accounts.nopasswd, ansible_ssh_executable='/no/such/ssh')),
+}
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_host_that_cannot_be_used(
+    case: str, engine: Engine, project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers
+) -> None:
+    status, words, variables = CASES[case]
+    project.add_host('good', sshd.variables(accounts.nopasswd))
+    project.add_host('bad', variables(sshd, accounts))
+    run = project.play(TASKS, engine)
+    assert_good_host_went_on(run)
+    assert run.statuses('bad') == {'first': status}
+    assert run.status == {'unreachable': 4, 'failed': 2}[status]
+    if engine.ours:
+        result = run.task('first', 'bad').result
+        assert_one_sentence(result['msg'])
+        assert re.search(words, json.dumps(result))
+        assert not run.left
+        leftovers.assert_none()
+
+
+@pytest.mark.parametrize('password', ['wrong', None])
+def test_become_that_is_refused(
+    password: str | None, engine: Engine, project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers
+) -> None:
+    project.add_host('good', sshd.variables(accounts.nopasswd))
+    project.add_host('bad', sshd.variables(accounts.passwd, ansible_become_password=password))
+    run = project.play(TASKS, engine)
+    assert_good_host_went_on(run)
+    assert run.statuses('bad') == {'first': 'ok', 'second': 'failed'}
+    assert run.status == 2
+    if engine.ours:
+        assert_one_sentence(run.task('second', 'bad').message)
+        assert not run.left
+        leftovers.assert_none()
+
+
+def test_become_that_is_refused_can_be_ignored(
+    engine: Engine, project: Project, sshd: Sshd, accounts: Accounts
+) -> None:
+    project.add_host('web1', sshd.variables(accounts.passwd, ansible_become_password='wrong'))
+    run = project.play('''
+        - name: refused
+          command: id -un
+          become: true
+          ignore_errors: true
+        - name: after
+          command: id -un
+    ''', engine)
+    assert run.statuses('web1') == {'refused': 'failed', 'after': 'ok'}
+    assert run.status == 0
+
+
+def test_host_that_goes_away_half_way_through(
+    engine: Engine, project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers,
+    new_sshd: Callable[[], Sshd],
+) -> None:
+    doomed = new_sshd()
+    gate = project.folder / 'gate'
+    project.add_host('good', sshd.variables(accounts.nopasswd))
+    project.add_host('bad', doomed.variables(accounts.nopasswd, ansible_timeout=3))
+    running = project.start_play(f'''
+        - name: first
+          command: id -un
+        - name: wait
+          wait_for: {{path: {gate}, timeout: 60, sleep: 1}}
+          delegate_to: localhost
+          run_once: true
+          vars: {{ansible_connection: local, ansible_python_interpreter: /usr/bin/python3}}
+        - name: second
+          command: id -un
+          become: true
+        - name: third
+          command: id -un
+    ''', engine)
+    wait_until(lambda: len([result for result in running.results() if result.task == 'first']) == 2, 60, 'first task')
+    doomed.stop()
+    gate.touch()
+    run = running.wait()
+    statuses = run.statuses('good')
+    statuses.pop('wait', None)
+    assert statuses == GOOD
+    assert run.task('second', 'bad').status == 'unreachable'
+    assert ('third', 'bad') not in {(result.task, result.host) for result in run.results}
+    assert run.stats['bad']['unreachable'] == 1
+    if engine.ours:
+        assert_one_sentence(run.task('second', 'bad').message)
+        assert not run.left
+        leftovers.assert_none()
+
+
+def test_host_that_goes_away_during_a_task(
+    engine: Engine, project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers,
+    new_sshd: Callable[[], Sshd],
+) -> None:
+    doomed = new_sshd()
+    project.add_host('good', sshd.variables(accounts.nopasswd))
+    project.add_host('bad', doomed.variables(accounts.nopasswd, ansible_timeout=3))
+    running = project.start_play('''
+        - name: first
+          command: "sleep {{ 50 if inventory_hostname == 'bad' else 0 }}"
+        - name: second
+          command: id -un
+          become: true
+        - name: third
+          command: id -un
+    ''', engine)
+    wait_until(lambda: any('sleep 50' in process.command for process in doomed.sessions()), 60, 'the task')
+    doomed.stop()
+    run = running.wait()
+    assert_good_host_went_on(run)
+    assert run.statuses('bad') == {'first': 'unreachable'}
+    if engine.ours:
+        assert_one_sentence(run.task('first', 'bad').message)
+        assert not run.left
+        leftovers.assert_none()
+
+
+#: Modules that do not do what a module does: source, and what a user must find in the result.
+MODULES = {
+    'garbage': ('''
+        print('this is no JSON at all')
+        ''', None),
+    'nothing': ('''
+        pass
+        ''', None),
+    'segfault': ('''
+        import os
+        os.kill(os.getpid(), 11)
+        ''', None),
+    'killed': ('''
+        import os
+        os.kill(os.getpid(), 9)
+        ''', None),
+    'exception': ('''
+        raise ValueError('that went wrong')
+        ''', 'that went wrong'),
+    'exit status': ('''
+        import sys
+        sys.stderr.write('no more\\n')
+        sys.exit(7)
+        ''', 'no more'),
+    'syntax error': ('''
+        def def
+        ''', 'invalid syntax'),
+    'import of nothing': ('''
+        import there_is_no_such_module
+        ''', 'there_is_no_such_module'),
+    'half a result': ('''
+        print('{"changed": true, "list": [1, 2')
+        ''', 'changed'),
+}
+
+
+@pytest.mark.parametrize('kind', MODULES)
+def test_module_that_ends_badly(
+    kind: str, project: Project, sshd: Sshd, accounts: Accounts
+) -> None:
+    source, words = MODULES[kind]
+    # The import makes it a module of the new style, which is what runs in the warm process.
+    project.write('library/bad.py', 'from ansible.module_utils.basic import AnsibleModule\n' + textwrap.dedent(source))
+    project.add_host('good', sshd.variables(accounts.nopasswd))
+    project.add_host('bad', sshd.variables(accounts.nopasswd))
+    tasks = '''
+        - name: bad
+          bad:
+          when: inventory_hostname == 'bad'
+    ''' + TASKS.replace('\n', '\n        ')
+    outcomes = []
+    for engine in (STOCK, MITOGEN):
+        run = project.play(tasks, engine)
+        assert run.task('bad', 'bad').status == 'failed'
+        assert run.status == 2
+        assert run.statuses('good') == {'bad': 'skipped', **GOOD}
+        outcomes.append(run.task('bad', 'bad').result)
+        left = run.left
+        if engine is STOCK:
+            # What stock leaves, such as the sockets of its ssh clients, is not under test.
+            leftovers = Leftovers(project, [sshd], accounts)
+    stock, ours = outcomes
+    # The shell of stock reports a signal in words of its own, and paths lead into its temporary files.
+    changing = {'exception', 'module_stderr', 'module_stdout'}
+    assert {key: value for key, value in ours.items() if key not in changing} == {
+        key: value for key, value in stock.items() if key not in changing}
+    assert ours.keys() == stock.keys()
+    outputs = [result.get('module_stdout', '').replace('\r', '') for result in (ours, stock)]
+    # A traceback names files, which lie in temporary folders with stock.
+    if 'Traceback' not in outputs[1]:
+        assert outputs[0] == outputs[1]
+    if words:
+        assert words in json.dumps(ours)
+    assert not left
+    leftovers.assert_none()
+
+
+def test_noise_of_a_module_around_its_result(
+    engine: Engine, project: Project, sshd: Sshd, accounts: Accounts
+) -> None:
+    project.write('library/noisy.py', '''\
+        from ansible.module_utils.basic import AnsibleModule
+
+        print('before')
+        module = AnsibleModule({})
+        try:
+            module.exit_json(changed=True, answer=42)
+        finally:
+            print('after')
+    ''')
+    project.add_host('web1', sshd.variables(accounts.plain))
+    run = project.play('- {name: noisy, noisy: }', engine).assert_ok()
+    assert run.task('noisy').result['answer'] == 42
+    assert 'after' in run.text
+
+
+def test_interrupted_run(
+    engine: Engine, project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers
+) -> None:
+    for number in range(3):
+        project.add_host(f'web{number}', sshd.variables(accounts.nopasswd))
+    running = project.start_play('- {name: long, command: sleep 55, become: true}', engine, arguments=['--forks=3'])
+    # Three sleeps, each below a module.
+    wait_until(lambda: [process.command for process in sshd.sessions()].count('sleep 55') == 3, 60, 'three tasks')
+    running.warded.interrupt()
+    run = running.wait(30)
+    assert 'User interrupted execution' in run.text
+    assert run.status == 99
+    if engine.ours:
+        assert 'Traceback' not in run.text
+        assert not run.left
+        leftovers.assert_none()
+        project.play(TASKS, engine).assert_ok()
+    else:
+        for process in sshd.sessions():
+            if process.command == 'sleep 55':
+                os.kill(process.pid, signal.SIGKILL)
+
+
+def test_timeout_of_a_task(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    project.add_host('good', sshd.variables(accounts.nopasswd))
+    project.add_host('bad', sshd.variables(accounts.nopasswd))
+    run = project.play('''
+        - name: slow
+          command: "sleep {{ 40 if inventory_hostname == 'bad' else 0 }}"
+          timeout: 8
+    ''' + TASKS.replace('\n', '\n        '), engine)
+    assert run.seconds < 35
+    assert run.task('slow', 'bad').status == 'failed'
+    assert 'Timed out after 8 second' in json.dumps(run.task('slow', 'bad').result)
+    assert run.statuses('good') == {'slow': 'ok', **GOOD}
+
+
+def test_cancelled_task_is_killed_on_the_target(project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    project.add_host('web1', sshd.variables(accounts.nopasswd))
+    project.play('- {name: slow, command: sleep 45, timeout: 2}', MITOGEN)
+    wait_until(lambda: not any('sleep 45' in process.command for process in sshd.sessions()), 5, 'end of the command')

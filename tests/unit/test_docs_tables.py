@@ -1,0 +1,45 @@
+"""The tables of the documentation that are made from the code."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from mitogen.core import handles
+
+sys.path.insert(0, str(Path(__file__).parents[2] / 'docs/_ext'))
+
+import rows
+
+
+class AlmostHook:
+    """Does one thing. It also has a second sentence
+    which goes on."""
+
+    name = 'almost'
+    replaces = 'a.b.c'
+    loss = 'nothing is as it was'
+
+
+def test_a_hook_becomes_a_row() -> None:
+    assert rows.hook_rows([AlmostHook()]) == [
+        ('``almost``', 'Does one thing.', '``a.b.c``', 'Nothing is as it was.')]
+
+
+def test_all_hooks_have_something_to_say_in_each_column() -> None:
+    hooks = pytest.importorskip('ansible_mitogen.hooks', exc_type=ImportError).HOOKS
+    found = rows.hook_rows(hooks)
+    assert len(found) == len(hooks)
+    assert all(len(cell) > 2 for row in found for cell in row)
+
+
+def test_a_table_is_written_row_by_row() -> None:
+    assert rows.list_table(['A', 'B'], [['1', '2']]) == [
+        '.. list-table::', '   :header-rows: 1', '', '   * - A', '     - B', '   * - 1', '     - 2']
+
+
+def test_each_numbered_mailbox_has_a_text() -> None:
+    found = {name: (value, text) for value, name, text in rows.constants(handles)}
+    assert found.keys() == {name for name in vars(handles) if name.isupper()}
+    assert all(value == getattr(handles, name) and text for name, (value, text) in found.items())
+    assert 'FIRST_FREE' not in str(rows.mailbox_rows(handles))

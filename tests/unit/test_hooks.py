@@ -1,0 +1,194 @@
+"""Hooks: each is installed where it fits, left out where not, and can be switched off."""
+
+from types import SimpleNamespace
+
+import pytest
+from ansible.playbook.play_context import PlayContext
+from ansible.plugins.connection import ConnectionBase
+from ansible.plugins.connection import local as stock_local
+from ansible.plugins.connection import ssh as stock_ssh
+from ansible.plugins.loader import connection_loader, init_plugin_loader, strategy_loader
+from ansible.utils.collection_loader import AnsibleCollectionConfig
+
+from ansible_mitogen import hooks, link
+from ansible_mitogen.connection.local import LocalConnection
+from ansible_mitogen.connection.ssh import SshConnection
+from ansible_mitogen.connection.twins import twin_of, unfit_reasons
+from ansible_mitogen.hooks.base import Hook, parameters_of
+from ansible_mitogen.hooks.connection_choice import ConnectionChoice, choosing_twins
+from ansible_mitogen.hooks.early_start import EarlyStart
+
+STRATEGIES = {'mitogen_linear': 'linear', 'mitogen': 'linear', 'mitogen_free': 'free',
+              'mitogen_host_pinned': 'host_pinned'}
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _collections():
+    if AnsibleCollectionConfig.collection_finder is None:
+        init_plugin_loader()
+
+
+@pytest.fixture
+def get(monkeypatch):
+    """The loader's `get`, with the hook in place."""
+    monkeypatch.setattr(connection_loader, 'get_with_context', connection_loader.get_with_context)
+    ConnectionChoice().install(5)
+
+    def get(name, **kwargs):
+        return connection_loader.get(name, PlayContext(), **kwargs)
+    return get
+
+
+@pytest.mark.parametrize('name', ['ssh', 'ansible.builtin.ssh', 'ansible.legacy.ssh'])
+def test_ssh_by_any_name_becomes_its_twin(get, name):
+    connection = get(name, ansible_playbook_pid='1')
+    assert isinstance(connection, SshConnection) and isinstance(connection, stock_ssh.Connection)
+    assert connection.matches_name(['ssh']) and connection.transport == 'ssh'
+    assert 'ansible_ssh_extra_args' in str(connection.option_definitions)
+
+
+def test_local_becomes_its_twin_for_tasks_only(get):
+    assert isinstance(get('local', ansible_playbook_pid='1'), LocalConnection)
+    assert type(get('local')) is stock_local.Connection
+
+
+def test_ssh_becomes_its_twin_for_reset_too(get):
+    assert isinstance(get('ssh'), SshConnection)
+
+
+def test_classes_and_other_plugins_are_given_as_they_are(get, tmp_path):
+    assert connection_loader.get('ssh', class_only=True) is stock_ssh.Connection
+    assert connection_loader.get('no_such_connection') is None
+    assert 'mitogen' not in type(get('psrp') or object()).__module__
+    (tmp_path / 'mine.py').write_text(
+        'from ansible.plugins.connection.ssh import Connection as Ssh, DOCUMENTATION\n'
+        'class Connection(Ssh):\n    transport = "mine"\n')
+    connection_loader.add_directory(str(tmp_path))
+    assert not isinstance(get('mine', ansible_playbook_pid='1'), SshConnection)
+
+
+def test_twin_is_one_class_which_comes_before_the_stock_one():
+    twin = twin_of(stock_ssh.Connection)
+    assert twin is twin_of(stock_ssh.Connection)
+    assert twin.__name__ == 'Connection'
+    assert twin.__mro__.index(SshConnection) < twin.__mro__.index(stock_ssh.Connection)
+    assert twin_of(ConnectionBase) is None
+
+
+def test_stock_class_that_is_not_what_we_know_gets_no_twin(monkeypatch):
+    assert unfit_reasons() == []
+    monkeypatch.setattr('ansible_mitogen.connection.twins._twins', {})
+    monkeypatch.setattr(stock_ssh.Connection, '_build_command', lambda self, executable: [])
+    assert unfit_reasons() == ['ansible.plugins.connection.ssh._build_command is not there, or takes other parameters']
+    assert twin_of(stock_ssh.Connection) is None
+    assert twin_of(stock_local.Connection) is not None
+    monkeypatch.delattr(stock_ssh, '_ssh_retry')
+    assert unfit_reasons() == ['ansible.plugins.connection.ssh._ssh_retry is not there']
+
+
+def test_loader_that_is_not_what_we_know_is_left_alone(monkeypatch):
+    hook = ConnectionChoice()
+    assert hook.unfit_reason() == ''
+    monkeypatch.setattr(connection_loader, 'get_with_context', lambda name, options: None)
+    assert hook.unfit_reason() == (
+        'ansible.plugins.loader.connection_loader.get_with_context takes the parameters name, options')
+
+
+def test_failure_of_the_loader_passes_through():
+    assert choosing_twins(lambda name: SimpleNamespace(object=None))('x').object is None
+
+
+def test_early_start_makes_this_process_the_owner(monkeypatch):
+    started = []
+    monkeypatch.setattr(link, 'start', started.append)
+    EarlyStart().install(17)
+    assert started == [17]
+
+
+class Recorder(Hook):
+    """A hook that notes that it was installed."""
+
+    loss = 'nothing'
+
+    def __init__(self, name, reason=''):
+        self.name, self.reason, self.forks = name, reason, []
+
+    def unfit_reason(self):
+        return self.reason
+
+    def install(self, forks):
+        self.forks.append(forks)
+
+
+@pytest.fixture
+def run_install(monkeypatch):
+    warnings = []
+    monkeypatch.setattr(hooks.display, 'warning', warnings.append)
+
+    def run_install(*recorders):
+        monkeypatch.setattr(hooks, '_installed_by', 0)
+        monkeypatch.setattr(hooks, 'HOOKS', recorders)
+        hooks.install(9)
+        hooks.install(9)
+        return warnings
+    return run_install
+
+
+def test_hooks_are_installed_once(run_install):
+    hook = Recorder('one')
+    assert run_install(hook) == []
+    assert hook.forks == [9]
+
+
+def test_hooks_that_do_not_fit_are_left_out_with_one_warning(run_install):
+    good, bad, worse = Recorder('good'), Recorder('bad', 'it is gone'), Recorder('worse', 'it changed')
+    [warning] = run_install(good, bad, worse)
+    assert 'bad (it is gone; nothing), worse (it changed; nothing)' in warning
+    assert (good.forks, bad.forks, worse.forks) == ([9], [], [])
+
+
+@pytest.mark.parametrize('value, installed', [('one', [[], [9]]), ('one, two', [[], []]), ('all', [[], []]),
+                                              ('', [[9], [9]])])
+def test_hooks_can_be_switched_off(run_install, monkeypatch, value, installed):
+    monkeypatch.setenv('MITOGEN_DISABLE_HOOKS', value)
+    one, two = Recorder('one'), Recorder('two')
+    assert run_install(one, two) == []
+    assert [one.forks, two.forks] == installed
+
+
+def test_every_hook_says_what_it_is():
+    assert len({hook.name for hook in hooks.HOOKS}) == len(hooks.HOOKS)
+    for hook in hooks.HOOKS:
+        assert hook.name and hook.loss and type(hook).__doc__
+
+
+def test_parameters_are_named_with_their_stars():
+    def func(one, *args, two, **kwargs):
+        """Do nothing."""
+    assert parameters_of(func) == ['one', '*args', 'two', '**kwargs']
+
+
+@pytest.mark.parametrize('name', STRATEGIES)
+def test_strategies_are_subclasses_of_the_stock_ones(monkeypatch, name):
+    root = hooks.__file__.rpartition('/hooks/')[0]
+    strategy_loader.add_directory(root + '/plugins/strategy')
+    mine = strategy_loader.get_with_context(name, class_only=True).object
+    stock = strategy_loader.get_with_context(STRATEGIES[name], class_only=True).object
+    assert issubclass(mine, stock)
+    seen = []
+    monkeypatch.setattr('ansible_mitogen.strategy.hooks.install', seen.append)
+    monkeypatch.setattr(stock, '__init__', lambda self, tqm: seen.append(tqm))
+    tqm = SimpleNamespace(_forks=7)
+    mine(tqm)
+    assert seen == [7, tqm]
+
+
+@pytest.mark.parametrize('name, stock', [('mitogen_ssh', 'ssh'), ('mitogen_local', 'local')])
+def test_connection_plugins_have_the_options_of_the_stock_ones(name, stock):
+    root = hooks.__file__.rpartition('/hooks/')[0]
+    connection_loader.add_directory(root + '/plugins/connection')
+    mine = connection_loader.get(name, PlayContext())
+    theirs = connection_loader.get(stock, PlayContext())
+    assert mine.option_definitions == theirs.option_definitions
+    assert mine.transport == stock
+    assert isinstance(mine, type(theirs))
