@@ -1,0 +1,3 @@
+#!/bin/sh
+mkdir -p var/log
+echo "started at $(date)" | tee var/log/app.log
