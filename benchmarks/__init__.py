@@ -1,0 +1,1 @@
+"""Side-by-side measurements of stock Ansible, the peer engine and this project."""

@@ -1,0 +1,202 @@
+"""The command: options, rounds, and where results go."""
+
+import argparse
+import fcntl
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.engines import DEFAULT_ENGINES, ENGINES, Engine
+from benchmarks.measure import Bench, as_json
+from benchmarks.paths import CHECKOUT, BenchError
+from benchmarks.profiling import profile_scenario
+from benchmarks.report import Row
+from benchmarks.scenarios import SCENARIOS, select_scenarios
+from benchmarks.target import Target, missing_requirements
+from benchmarks.venvs import CORES
+
+LOCK = Path(tempfile.gettempdir()) / 'ansible-bench.lock'
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog='benchmarks/run',
+        description='Run the same playbooks with stock Ansible, the peer engine and this checkout, interleaved.',
+    )
+    parser.add_argument(
+        '--core', choices=list(CORES), default='2.19', help='ansible-core series (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--scenario',
+        action='append',
+        default=[],
+        metavar='NAME',
+        help=f'only this one; can be repeated: {", ".join(SCENARIOS)}',
+    )
+    parser.add_argument(
+        '--engines',
+        default=','.join(DEFAULT_ENGINES),
+        metavar='NAMES',
+        help=f'comma-separated, of {", ".join(ENGINES)} (default: %(default)s)',
+    )
+    parser.add_argument('--rounds', type=int, default=5, help='how often each is run (default: %(default)s)')
+    parser.add_argument('--quick', action='store_true', help='one round, nothing counted on the wire')
+    parser.add_argument('--no-wire', action='store_true', help='leave out the pass that counts bytes and packets')
+    parser.add_argument(
+        '--rtt', type=float, default=0.0, metavar='MS', help='round trip that the link to the target has'
+    )
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write all samples to FILE')
+    parser.add_argument(
+        '--markdown',
+        nargs='?',
+        type=Path,
+        const=CHECKOUT / 'README.md',
+        metavar='FILE',
+        help='write the tables between the markers in FILE (default: README.md)',
+    )
+    parser.add_argument('--library', action='store_true', help='measure the runtime as a library instead')
+    parser.add_argument('--profile', type=Path, metavar='DIR', help='profile our controller into DIR instead of timing')
+    return parser
+
+
+@contextmanager
+def _only_one() -> Iterator[None]:
+    """Two benchmarks at once would share accounts, and spoil each other's times."""
+    with LOCK.open('w') as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BenchError('another benchmark is running on this machine') from None
+        yield
+
+
+@contextmanager
+def _prepared() -> Iterator[Bench]:
+    missing = missing_requirements()
+    if missing:
+        raise BenchError(f'the benchmark needs {"; ".join(missing)}')
+    with _only_one():
+        folder = Path(tempfile.mkdtemp(prefix='bench-'))
+        try:
+            with Target(folder) as target:
+                yield Bench(target, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def measure(bench: Bench, rows: list[Row], engines: list[Engine], rounds: int, delay: float, wire: bool) -> None:
+    """Fill `rows`: all engines in turn, again and again, so that noise hits all alike."""
+    for engine in engines:
+        # Not counted: byte-code of a fresh checkout or environment is compiled here.
+        bench.run(engine, SCENARIOS['ping'])
+    for number in range(rounds):
+        for row in rows:
+            samples = {}
+            # Another engine goes first in each round: none always finds the machine as the same predecessor left it.
+            start = number % len(engines)
+            for engine in engines[start:] + engines[:start]:
+                samples[engine.name] = bench.run(engine, row.scenario, delay=delay)
+            # In the order of the tables, whoever ran first.
+            row.rounds.append({engine.name: samples[engine.name] for engine in engines})
+            walls = ', '.join(f'{engine.name} {samples[engine.name].wall:.2f} s' for engine in engines)
+            _say(f'round {number + 1}/{rounds}, {row.scenario.name}: {walls}')
+    for row in rows if wire else []:
+        for engine in engines:
+            row.traffic[engine.name] = bench.count_traffic(engine, row.scenario)
+
+
+def describe(engines: list[Engine], rounds: int, rtt: float) -> str:
+    """Return one line on where and how it was measured."""
+    link = f'; link with {rtt:g} ms of round trip' if rtt else ''
+    names = '; '.join(f'{engine.name}: {engine.version}' for engine in engines)
+    machine = f'{os.cpu_count()} cores, {platform.system()} {platform.release().split("-")[0]}'
+    return f'Medians of {rounds} interleaved round{"s" * (rounds != 1)} on {machine}{link}. {names}.'
+
+
+def _commit() -> str:
+    argv = ['git', '-C', str(CHECKOUT), 'describe', '--always', '--dirty']
+    return subprocess.run(argv, capture_output=True, text=True, timeout=30).stdout.strip()
+
+
+def _write_json(path: Path, rows: list[Row], engines: list[Engine], args: argparse.Namespace) -> None:
+    content = {
+        'commit': _commit(),
+        'core': args.core,
+        'rtt_ms': args.rtt,
+        'engines': {engine.name: engine.version for engine in engines},
+        'scenarios': {
+            row.scenario.name: {
+                'units': row.scenario.units,
+                'rounds': [{name: as_json(sample) for name, sample in samples.items()} for samples in row.rounds],
+                'wire': {name: asdict(traffic) for name, traffic in row.traffic.items()},
+            }
+            for row in rows
+        },
+    }
+    path.write_text(json.dumps(content, indent=1) + '\n')
+
+
+def _run(args: argparse.Namespace) -> None:
+    if args.library:
+        # Only here: the benchmark of engines runs without the runtime.
+        from benchmarks.library import library_table, measure_library
+
+        print(library_table(measure_library()))
+        return
+    names = [name for name in args.engines.split(',') if name]
+    unknown = [name for name in names if name not in ENGINES]
+    if unknown or not names:
+        raise BenchError(f'no engine {", ".join(unknown)}; there are {", ".join(ENGINES)}')
+    rows = [Row(scenario) for scenario in select_scenarios(args.scenario)]
+    engines = [ENGINES[name](args.core) for name in ENGINES if name in names]
+    rounds = 1 if args.quick else args.rounds
+    with _prepared() as bench:
+        if args.profile:
+            for row in rows:
+                for engine in engines:
+                    print(profile_scenario(bench, engine, row.scenario, args.profile))
+            return
+        wire = not (args.quick or args.no_wire or args.rtt)
+        measure(bench, rows, engines, rounds, args.rtt / 2000, wire)
+    shown = [engine.name for engine in engines]
+    tables = [describe(engines, rounds, args.rtt), report.wall_table(rows, shown), report.cpu_table(rows, shown)]
+    if wire:
+        tables.append(report.wire_table(rows, shown))
+    text = '\n\n'.join(tables)
+    print(text)
+    for line in report.remarks(rows, shown):
+        print(f'note: {line}')
+    if args.json:
+        _write_json(args.json, rows, engines, args)
+    if args.markdown:
+        report.write_between_markers(args.markdown, text)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    args = build_parser().parse_args(argv)
+    # As an exception, so that accounts and sshd are removed on the way out.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        _run(args)
+    except BenchError as error:
+        print(f'benchmarks/run: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
