@@ -1,0 +1,45 @@
+"""Directives for tables that are made from the code: ``hooks-table`` and ``mailbox-table``."""
+
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
+from rows import HOOK_COLUMNS, MAILBOX_COLUMNS, hook_rows, list_table, mailbox_rows
+
+
+class _Table(Directive):
+    """Parses the lines of a table."""
+
+    def lines(self) -> list[str]:
+        """Return them."""
+        raise NotImplementedError
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        parent = nodes.Element()
+        self.state.nested_parse(StringList(self.lines(), source=self.name), self.content_offset, parent)
+        return parent.children
+
+
+class HooksTable(_Table):
+    """The places at which the project steps into Ansible."""
+
+    def lines(self) -> list[str]:
+        from ansible_mitogen.hooks import HOOKS
+        return list_table(HOOK_COLUMNS, hook_rows(HOOKS))
+
+
+class MailboxTable(_Table):
+    """The numbered mailboxes of every context."""
+
+    def lines(self) -> list[str]:
+        from mitogen.core import handles
+        return list_table(MAILBOX_COLUMNS, mailbox_rows(handles))
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Add the directives."""
+    app.add_directive('hooks-table', HooksTable)
+    app.add_directive('mailbox-table', MailboxTable)
+    return {'parallel_read_safe': True}
