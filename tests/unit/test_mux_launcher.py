@@ -3,6 +3,8 @@
 import os
 import socket
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +13,11 @@ from ansible_mitogen.mux import launcher
 
 
 @pytest.fixture(autouse=True)
-def temp(tmp_path: Any, monkeypatch: Any) -> Any:
-    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
-    return tmp_path
+def temp(monkeypatch: Any) -> Iterator[Path]:
+    # Not pytest's own, whose path can be too long for a socket: the tests would meet each other in /tmp.
+    with tempfile.TemporaryDirectory(prefix='mt-', dir='/tmp') as folder:
+        monkeypatch.setattr(tempfile, 'tempdir', folder)
+        yield Path(folder)
 
 
 def test_the_directory_is_private_and_the_same_for_the_same_owner() -> None:

@@ -280,6 +280,7 @@ print('parent')
     result = zygote.script(script % str(pid_file))
     assert time.monotonic() - began < 5
     assert result['stdout'].replace(b'x', b'') == b'parent\n'
+    until(lambda: pid_file.exists() and pid_file.read_text())
     pid = int(pid_file.read_text())
     time.sleep(0.3)
     assert alive(pid)
