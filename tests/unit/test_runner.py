@@ -8,8 +8,8 @@ import sys
 import pytest
 from ansible.release import __version__ as core_version
 
-from tests.unit.test_zygote import interpreter_id
-from tests.unit.zygote_harness import INTERPRETERS, RUNNER, ZygoteClient
+from tests.runtime.test_zygote import interpreter_id
+from tests.runtime.zygote_harness import INTERPRETERS, RUNNER, ZygoteClient
 from tests.unit.zygote_payloads import ENTRY, build, result_of, run, run_stock
 
 CORE = tuple(int(part) for part in core_version.split('.')[:2])

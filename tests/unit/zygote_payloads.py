@@ -13,7 +13,7 @@ from ansible.template import Templar
 from ansible.utils.collection_loader import AnsibleCollectionConfig
 
 from ansible_mitogen import ansiballz
-from tests.unit.zygote_harness import RUNNER
+from tests.runtime.zygote_harness import RUNNER
 
 ENTRY = 'ansible_mitogen.target.runner:run_module'
 PRELOAD = ['ansible.module_utils.basic', 'ansible.module_utils._internal._ansiballz._loader']

@@ -10,7 +10,7 @@ import traceback
 import pytest
 
 from mitogen.core.loaders import MemberFinder, SourceLoader
-from tests.unit.zygote_harness import INTERPRETERS, ROOT
+from tests.runtime.zygote_harness import INTERPRETERS, ROOT
 
 ROOT_PATH = '/nowhere/payload.zip'
 

@@ -13,7 +13,7 @@ import pytest
 
 from mitogen.parent.minimize import minimize_source
 from scripts.lib.environments import find_python
-from tests.unit import minimize_oracle
+from tests.runtime import minimize_oracle
 
 ROOT = Path(__file__).parents[2]
 

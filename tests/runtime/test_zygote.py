@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.zygote_harness import INTERPRETERS, ZygoteClient, ZygoteError
+from tests.runtime.zygote_harness import INTERPRETERS, ZygoteClient, ZygoteError
 
 
 def interpreter_id(path):

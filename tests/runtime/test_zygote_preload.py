@@ -7,8 +7,8 @@ import textwrap
 
 import pytest
 
-from tests.unit.test_zygote import interpreter_id
-from tests.unit.zygote_harness import INTERPRETERS, ZygoteClient, ZygoteError
+from tests.runtime.test_zygote import interpreter_id
+from tests.runtime.zygote_harness import INTERPRETERS, ZygoteClient, ZygoteError
 
 #: Oldest, one with and one without `sys.stdlib_module_names`, and newest.
 SOME = [INTERPRETERS[0], *(path for path in INTERPRETERS if '/3.9' in path or '/3.11' in path), INTERPRETERS[-1]]
