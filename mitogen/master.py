@@ -8,7 +8,7 @@ from mitogen.core.broker import Broker
 from mitogen.core.messages import Message
 from mitogen.core.router import ANYONE, Context, check_not_importing_main
 from mitogen.core.router import Router as CoreRouter
-from mitogen.parent.bootstrap import BUNDLED_PACKAGES, LATE_MEMBERS, bootstrap_command, build_bundle
+from mitogen.parent.bootstrap import LATE_MEMBERS, bootstrap_command, build_bundle
 from mitogen.parent.children import create_child, hybrid_create_child, tty_create_child
 from mitogen.parent.connection import ChildSpec, ChildStream, Dialogue, HopError, open_child, open_via
 from mitogen.parent.minimize import minimize_source
@@ -18,6 +18,7 @@ from mitogen.parent.processes import ProcessMonitor
 from mitogen.parent.routes import Routes
 from mitogen.prompts import Failures, explain
 from mitogen.responder import ModuleResponder
+from mitogen.shrink import shrink_source
 from mitogen.transports import Transports
 
 __all__ = [
@@ -30,22 +31,21 @@ __all__ = [
 PYTHONS = ('python3', 'python', '/usr/libexec/platform-python')
 
 
-def make_bundle() -> bytes:
-    """Return the compressed bundle of what every child is; see :mod:`mitogen.parent.bootstrap`."""
+def make_bundle(package: str = 'mitogen.core') -> bytes:
+    """Return a compressed bundle of what a child is; see :mod:`mitogen.parent.bootstrap`.
+
+    :param package: ``mitogen.core``, which every child is, or ``mitogen.zygote``, which some are besides.
+    """
     finder = ModuleFinder()
-    names = ['mitogen']
-    for package in BUNDLED_PACKAGES:
-        names.append(package)
-        names.extend(sorted(finder.submodules(package)))
     sources = {}
-    for name in names:
+    for name in ['mitogen', package, *sorted(finder.submodules(package))]:
         code = finder.find(name)
         if code is None:
             raise ImportError('cannot find the source of %s, which every child needs' % name)
         path = name.replace('.', '/') + ('/__init__.py' if code.is_package else '.py')
         if path in LATE_MEMBERS:
             continue
-        sources[path] = minimize_source(code.source.decode('utf-8'))
+        sources[path] = shrink_source(code.source.decode('utf-8'))
     return build_bundle(sources)
 
 

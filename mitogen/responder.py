@@ -8,8 +8,8 @@ from mitogen.core.importer import ModuleCode
 from mitogen.core.messages import Message
 from mitogen.core.router import ANYONE, MAIN, Context
 from mitogen.parent.forwarder import pack_modules
-from mitogen.parent.minimize import minimize_source
 from mitogen.parent.modules import ModuleFinder
+from mitogen.shrink import shrink_source
 
 #: Sources in one LOAD_MODULE: well under the limit of a frame, also when they do not compress.
 BATCH_SIZE = 512 * 1024
@@ -58,7 +58,7 @@ class ModuleResponder:
             return None
         source = found.source
         if name.partition('.')[0] == 'mitogen':
-            source = minimize_source(source.decode('utf-8')).encode('utf-8')
+            source = shrink_source(source.decode('utf-8')).encode('utf-8')
         return ModuleCode(found.origin, found.is_package, source)
 
     def _on_get_module(self, message: Message) -> None:

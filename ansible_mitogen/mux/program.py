@@ -102,7 +102,8 @@ class Mux:
         from mitogen.parent.bootstrap import own_bundle
         self._executor = ThreadPoolExecutor(self._forks, 'mux.open')
         # Every child needs it, and it takes a while to make.
-        self._executor.submit(own_bundle)
+        for package in ('mitogen.core', 'mitogen.zygote'):
+            self._executor.submit(own_bundle, package)
         self.router = Router(self.broker, PREFIXES, logging.DEBUG if self._debug else logging.WARNING)
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         self.bundles = BundleStore(common_members(root))

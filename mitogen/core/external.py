@@ -13,6 +13,7 @@ from mitogen.core.broker import Broker
 from mitogen.core.codestore import CodeStore
 from mitogen.core.errors import Cancelled, ChannelError
 from mitogen.core.importer import Importer
+from mitogen.core.loaders import MemberFinder
 from mitogen.core.log import Logger
 from mitogen.core.messages import Message, Receiver
 from mitogen.core.router import PARENTS, Router
@@ -20,8 +21,8 @@ from mitogen.core.streams import PRINTED, IoLogger, Stream
 
 LOG = Logger('mitogen.external')
 
-#: The compressed bundle that this process was started from, for children of its own.
-BUNDLE = b''
+#: The compressed bundles that this process was started from, by package, for children of its own.
+BUNDLES: Dict[str, bytes] = {}
 
 #: Seconds that what was started here gets to end by itself when this process does.
 END_GRACE = 0.3
@@ -246,15 +247,21 @@ def _start_zygote(config: Dict[str, Any], fds: Any) -> Tuple[int, Any]:
     ours.close()
     os.dup2(0, 1)
     os.setsid()
+    if BUNDLES.get('mitogen.zygote'):
+        import json
+        import zlib
+        finder = MemberFinder('mitogen')
+        files = json.loads(zlib.decompress(BUNDLES['mitogen.zygote']).decode())['files']
+        finder.select({path: source.encode() for path, source in files.items()})
+        sys.meta_path.insert(0, finder)
     from mitogen import zygote
     zygote.run(theirs, config['zygote_id'], config['context_id'], jobs)
     os._exit(0)
 
 
-def main(config: Dict[str, Any], blob: bytes) -> None:
+def main(config: Dict[str, Any], *bundles: bytes) -> None:
     """Become a context: called by the first stage, with stdin and stdout connected to the parent."""
-    global BUNDLE
-    BUNDLE = blob
+    BUNDLES.update(zip(('mitogen.core', 'mitogen.zygote'), bundles))
     try:
         os.setsid()
     except PermissionError:

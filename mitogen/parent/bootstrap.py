@@ -2,10 +2,11 @@
 
 A command of the far side's ``sh`` finds the first usable interpreter and
 starts it on a small *first stage*. That prints the greeting, a line which
-names the interpreter, and reads from stdin two blocks, each a length of
-eight digits and that many bytes: the *bundle*, the same for all, compressed,
-with the sources of :mod:`mitogen.core` and :mod:`mitogen.zygote`; and the
-configuration of this one context. What follows on either side is frames.
+names the interpreter, and reads from stdin blocks, each a length of eight
+digits and that many bytes: the *bundle*, the same for all, compressed, with
+the sources of :mod:`mitogen.core`; the configuration of this one context;
+and, if it is to keep a zygote, a bundle of :mod:`mitogen.zygote`. What
+follows on either side is frames.
 """
 
 import json
@@ -25,10 +26,7 @@ NO_PYTHON = b'MITOGEN-0 '
 #: What is kept of the output before the greeting: enough for any error, too little to fill memory.
 MAX_NOISE = 65536
 
-#: Modules of the bundle, by prefix.
-BUNDLED_PACKAGES = ('mitogen.core', 'mitogen.zygote')
-
-#: What is left out of them, since only jobs of a zygote that run modules need it: it comes with their members.
+#: What is left out of the bundles, since only jobs of a zygote that run modules need it: it comes with their members.
 LATE_MEMBERS = ('mitogen/core/resources.py', 'mitogen/zygote/interpreter.py', 'mitogen/zygote/preload.py')
 
 # Written so that Python 2.7 parses it, for its one-line error; without single quotes, dollars, backticks and
@@ -45,7 +43,8 @@ _FIRST_STAGE = (
     '+"\\n").encode());'
     'f=io.BufferedReader(io.FileIO(0,"rb",False),1);'
     'r=lambda:f.read(int(f.read(8)));'
-    'b=r();d=json.loads(zlib.decompress(b).decode());d["blob"]=b;d["config"]=json.loads(r().decode());'
+    'b=r();d=json.loads(zlib.decompress(b).decode());d["config"]=json.loads(r().decode());'
+    'd["blobs"]=[b]+[r()for _ in range(d["config"].get("zygote_id",0)and 1)];'
     'exec(d["boot"],d)'
 )
 
@@ -59,7 +58,7 @@ finder = loaders.MemberFinder('mitogen')
 finder.select({path: source.encode() for path, source in files.items()})
 sys.meta_path.insert(0, finder)
 from mitogen.core.external import main
-main(config, blob)
+main(config, *blobs)
 """
 
 # The same where the parent's own files can be read: this way they need not be compiled. Annotations want only that
@@ -86,7 +85,7 @@ del sys.modules['typing']
 if real:
     sys.modules['typing'] = real
 sys.dont_write_bytecode = old
-main(config, b'')
+main(config)
 """
 
 
@@ -131,10 +130,13 @@ def build_bundle(sources: Dict[str, str]) -> bytes:
     return zlib.compress(json.dumps({'files': sources, 'boot': _BOOT}, sort_keys=True).encode(), 9)
 
 
-def startup_bytes(bundle: bytes, config: Dict[str, Any]) -> bytes:
-    """Return what is written to the first stage: bundle and configuration."""
-    text = json.dumps(config).encode()
-    return b'%08d%s%08d%s' % (len(bundle), bundle, len(text), text)
+def startup_bytes(config: Dict[str, Any]) -> bytes:
+    """Return what is written to the first stage of a context with that configuration."""
+    on_disk = 'root' in config
+    blocks = [disk_bundle() if on_disk else own_bundle('mitogen.core'), json.dumps(config).encode()]
+    if config.get('zygote_id'):
+        blocks.append(b'' if on_disk else own_bundle('mitogen.zygote'))
+    return b''.join(b'%08d%s' % (len(block), block) for block in blocks)
 
 
 Greeting = NamedTuple('Greeting', [
@@ -197,11 +199,11 @@ class GreetingParser:
 _bundle_lock = threading.Lock()
 
 
-def own_bundle() -> bytes:
-    """Return the bundle that this process was started from, or that it makes as the root of a tree."""
+def own_bundle(package: str) -> bytes:
+    """Return the bundle of `package` that this process was started from, or else makes."""
     # Many children may be about to start: they all wait for the work that is done for the first one.
     with _bundle_lock:
-        if not external.BUNDLE:
+        if not external.BUNDLES.get(package):
             from mitogen.master import make_bundle
-            external.BUNDLE = make_bundle()
-        return external.BUNDLE
+            external.BUNDLES[package] = make_bundle(package)
+        return external.BUNDLES[package]

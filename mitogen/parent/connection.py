@@ -12,7 +12,7 @@ from mitogen.core.log import Logger
 from mitogen.core.messages import Receiver, Sender
 from mitogen.core.router import Context
 from mitogen.core.streams import LineStream, Stream
-from mitogen.parent.bootstrap import Greeting, disk_bundle, own_bundle, startup_bytes
+from mitogen.parent.bootstrap import Greeting, startup_bytes
 from mitogen.parent.forwarder import Forwarder
 from mitogen.parent.reaper import Reaper, end_children, exit_reason, has_ended, living_children, reap
 from mitogen.parent.routes import Routes
@@ -61,7 +61,7 @@ class ChildStream(Stream):
         config = dict(self.router.tree_config, context_id=number, parent_id=self.router.context_id,
                       name=spec.name, zygote_id=zygote_id, **spec.config)
         # First: making the bundle takes a while, and the child's deadline counts from its start.
-        bootstrap = startup_bytes(disk_bundle() if 'root' in config else own_bundle(), config)
+        bootstrap = startup_bytes(config)
         start = Start(spec)
         try:
             greeting = start.greet(bootstrap, dialogue)

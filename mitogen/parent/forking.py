@@ -55,8 +55,9 @@ def _become_context(ours: socket.socket, sock: socket.socket, stderr: int) -> No
         greeting = [sys.version_info[:3], sys.executable, 'fork', os.getpid(), os.getuid()]
         os.write(1, GREETING + json.dumps(greeting).encode() + b'\n')
         stdin = io.BufferedReader(io.FileIO(0, 'rb', False), 1)
-        bundle, config = (stdin.read(int(stdin.read(8))) for _ in range(2))
-        external.main(json.loads(config.decode()), bundle)
+        bundle, config_text = (stdin.read(int(stdin.read(8))) for _ in range(2))
+        config = json.loads(config_text.decode())
+        external.main(config, bundle, stdin.read(int(stdin.read(8))) if config.get('zygote_id') else b'')
     except BaseException:
         os.write(2, traceback.format_exc().encode('utf-8', 'replace'))
     finally:
