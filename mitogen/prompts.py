@@ -117,12 +117,14 @@ SU_FAILURES = failures(
 DOAS_FAILURES = failures(
     (r'Authentication failed|Authorization failed|doas: Operation not permitted',
      'it does not allow that, or the password is wrong'),
+    (r'Authentication required', 'a password is required and none was given'),
     (r'a tty is required', 'it wants a terminal'),
     (r'^.*unknown user.*$', '{0}'),
 )
 
 CONTAINER_FAILURES = failures(
-    (r'^.*(?:No such container|no such container|not found|does not exist|No such instance).*$', '{0}'),
+    (r'^.*(?:[Nn]o such container|No such object|no running container|not found|does not exist|No such instance).*$',
+     '{0}'),
     (r'^.*(?:is not running|not running|is paused).*$', '{0}'),
     (r'^.*(?:[Pp]ermission denied|Cannot connect to the .* daemon|Is the docker daemon running).*$', '{0}'),
     (r'^.*(?:executable file not found|no such file or directory).*$', '{0}'),

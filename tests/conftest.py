@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import containers
 from tests.harness.accounts import Accounts, throw_away_accounts
 from tests.harness.engines import MITOGEN, STOCK, Engine
 from tests.harness.leftovers import Leftovers
@@ -60,6 +61,30 @@ def machine() -> None:
         pytest.fail(f'integration tests need {missing}')
     if missing:
         pytest.skip(f'integration tests need {missing}')
+
+
+@pytest.fixture(scope='session')
+def container_machine() -> None:
+    """A machine that can run containers; else the tests are skipped, or fail where CI is set."""
+    missing = containers.missing() if sys.platform == 'linux' else ['Linux']
+    missing += ['to be root'] * (os.geteuid() != 0)
+    if missing and os.environ.get('CI'):
+        pytest.fail(f'the tests of containers need {", ".join(missing)}')
+    if missing:
+        pytest.skip(f'the tests of containers need {", ".join(missing)}')
+
+
+@pytest.fixture(scope='session')
+def docker(container_machine: None) -> Iterator[containers.Engine]:
+    """Docker, with a daemon that all tests of the machine share."""
+    with containers.docker() as engine:
+        yield engine
+
+
+@pytest.fixture(scope='session')
+def podman(container_machine: None) -> containers.Engine:
+    """Podman, with a store that all tests of the machine share."""
+    return containers.podman()
 
 
 @pytest.fixture(scope='session')
