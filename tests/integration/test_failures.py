@@ -319,4 +319,4 @@ def test_timeout_of_a_task(engine: Engine, project: Project, sshd: Sshd, account
 def test_cancelled_task_is_killed_on_the_target(project: Project, sshd: Sshd, accounts: Accounts) -> None:
     project.add_host('web1', sshd.variables(accounts.nopasswd))
     project.play('- {name: slow, command: sleep 45, timeout: 2}', MITOGEN)
-    wait_until(lambda: not any('sleep 45' in process.command for process in sshd.sessions()), 5, 'end of the command')
+    wait_until(lambda: not any('sleep 45' in process.command for process in sshd.sessions()), 20, 'end of the command')

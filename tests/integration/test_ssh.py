@@ -227,7 +227,8 @@ def test_timeout_of_one_second(server: object, engine: Engine, project: Project,
         project.add_host('web1', sshd.variables(ansible_port=port, ansible_timeout=1))
         run = project.play(WHO, engine)
     assert run.statuses('web1') == {'who': 'unreachable'}
-    assert run.seconds < base + 4
+    # Ansible's default is ten.
+    assert run.seconds < base + 9
 
 
 def test_interpreter_is_discovered(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
