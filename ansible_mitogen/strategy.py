@@ -1,5 +1,6 @@
 """What turns a stock strategy into one of ours."""
 
+import functools
 from typing import Any
 
 from ansible_mitogen import hooks
@@ -10,14 +11,36 @@ class MitogenStrategy:
     """Mixin over a stock strategy: installs the hooks when the first play begins."""
 
     def __init__(self, tqm: Any) -> None:
-        forks = getattr(tqm, '_forks', 0) or 5
-        hooks.install(forks)
+        hooks.install(_forks(tqm))
         super().__init__(tqm)  # type: ignore[call-arg]
-        add_slots(getattr(tqm, '_workers', None), forks)
+        self._begin(tqm)
+
+    def _begin(self, tqm: Any) -> None:
+        """What follows the stock constructor, whichever of the two switches led here."""
+        add_slots(getattr(tqm, '_workers', None), _forks(tqm))
 
     def _queue_task(self, host: Any, task: Any, *args: Any, **kwargs: Any) -> Any:
         prepare_task(task)
         return super()._queue_task(host, task, *args, **kwargs)  # type: ignore[misc]
+
+
+def adopt(strategy: Any) -> None:
+    """Make a stock strategy's object one of ours. The hooks are installed already.
+
+    :param strategy: an object whose class is a stock strategy.
+    """
+    strategy.__class__ = _over(type(strategy))
+    strategy._begin(strategy._tqm)
+
+
+@functools.cache
+def _over(stock: type) -> type:
+    # Ansible derives the type of a plugin from the name of its class.
+    return type('StrategyModule', (MitogenStrategy, stock), {'__module__': __name__, '__doc__': stock.__doc__})
+
+
+def _forks(tqm: Any) -> int:
+    return getattr(tqm, '_forks', 0) or 5
 
 
 def add_slots(workers: object, forks: int) -> None:

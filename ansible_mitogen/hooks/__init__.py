@@ -7,6 +7,7 @@ from ansible.utils.display import Display
 from ansible_mitogen.hooks.base import Hook
 from ansible_mitogen.hooks.connection_choice import ConnectionChoice
 from ansible_mitogen.hooks.early_start import EarlyStart
+from ansible_mitogen.hooks.strategy_choice import StrategyChoice
 from ansible_mitogen.hooks.warm_up import WarmUp
 
 display = Display()
@@ -15,15 +16,16 @@ display = Display()
 SWITCH_OFF = 'MITOGEN_DISABLE_HOOKS'
 
 #: In the order in which they are installed.
-HOOKS: tuple[Hook, ...] = (EarlyStart(), ConnectionChoice(), WarmUp())
+HOOKS: tuple[Hook, ...] = (EarlyStart(), ConnectionChoice(), WarmUp(), StrategyChoice())
 
 _installed_by = 0
 
 
-def install(forks: int) -> None:
+def install(forks: int, adopt_stock: bool = False) -> None:
     """Install the hooks that fit, once in a process, and warn once of those that do not.
 
     :param forks: how many workers the run has.
+    :param adopt_stock: plays under the stock strategies are ours, too: the switch is not a strategy.
     """
     global _installed_by
     if _installed_by == os.getpid():
@@ -32,6 +34,8 @@ def install(forks: int) -> None:
     switched_off = {name.strip() for name in os.environ.get(SWITCH_OFF, '').split(',')}
     unfit = []
     for hook in HOOKS:
+        if isinstance(hook, StrategyChoice) and not adopt_stock:
+            continue
         if hook.name in switched_off or 'all' in switched_off:
             display.vvv('MITOGEN: hook %s is switched off' % hook.name)
             continue

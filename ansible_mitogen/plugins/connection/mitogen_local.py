@@ -25,7 +25,7 @@ DOCUMENTATION = """
 """
 
 # Options are read from the module as it is after its import, the text above by who only wants to read it.
-globals()['DOCUMENTATION'] = under_name(stock.DOCUMENTATION, 'mitogen_local')
+globals().update(DOCUMENTATION=under_name(stock.DOCUMENTATION, 'mitogen_local'))
 
 
 class Connection(LocalConnection, stock.Connection):

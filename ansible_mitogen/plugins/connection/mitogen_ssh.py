@@ -26,7 +26,7 @@ DOCUMENTATION = """
 """
 
 # Options are read from the module as it is after its import, the text above by who only wants to read it.
-globals()['DOCUMENTATION'] = under_name(stock.DOCUMENTATION, 'mitogen_ssh')
+globals().update(DOCUMENTATION=under_name(stock.DOCUMENTATION, 'mitogen_ssh'))
 
 
 class Connection(SshConnection, stock.Connection):

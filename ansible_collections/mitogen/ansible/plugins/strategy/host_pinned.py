@@ -1,0 +1,18 @@
+# Written by scripts/collection. The plugin is ansible_mitogen/plugins/strategy/mitogen_host_pinned.py.
+from __future__ import annotations
+
+from ansible_collections.mitogen.ansible.plugins.plugin_utils import root  # noqa: F401  makes the rest importable
+from ansible_mitogen.plugins.strategy import mitogen_host_pinned as plugin
+
+DOCUMENTATION = """
+    name: host_pinned
+    short_description: Executes tasks on each host without interruption, over persistent connections
+    description:
+        - Works as the stock strategy V(host_pinned) does. Connections are replaced by
+          persistent ones, which run modules in a warm Python on the host.
+    author: the authors of this project
+"""
+
+
+class StrategyModule(plugin.StrategyModule):
+    """The plugin under its name in the collection."""
