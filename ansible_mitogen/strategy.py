@@ -1,6 +1,5 @@
 """What turns a stock strategy into one of ours."""
 
-import functools
 from typing import Any
 
 from ansible_mitogen import hooks
@@ -29,14 +28,10 @@ def adopt(strategy: Any) -> None:
 
     :param strategy: an object whose class is a stock strategy.
     """
-    strategy.__class__ = _over(type(strategy))
-    strategy._begin(strategy._tqm)
-
-
-@functools.cache
-def _over(stock: type) -> type:
+    stock = type(strategy)
     # Ansible derives the type of a plugin from the name of its class.
-    return type('StrategyModule', (MitogenStrategy, stock), {'__module__': __name__, '__doc__': stock.__doc__})
+    strategy.__class__ = type('StrategyModule', (MitogenStrategy, stock), {'__doc__': stock.__doc__})
+    strategy._begin(strategy._tqm)
 
 
 def _forks(tqm: Any) -> int:

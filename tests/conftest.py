@@ -1,5 +1,6 @@
 """Fixtures of the integration tests. Unit tests need none of them, and pay for none."""
 
+import fcntl
 import os
 import shutil
 import sys
@@ -12,6 +13,7 @@ import pytest
 from tests.harness import containers
 from tests.harness.accounts import Accounts, throw_away_accounts
 from tests.harness.engines import MITOGEN, STOCK, Engine
+from tests.harness.environments import build_wheel, make_environment
 from tests.harness.leftovers import Leftovers
 from tests.harness.project import Project
 from tests.harness.sshd import SSHD, Sshd
@@ -111,6 +113,24 @@ def sshd(session_folder: Path) -> Iterator[Sshd]:
     server = Sshd(session_folder / 'sshd')
     yield server
     server.stop()
+
+
+@pytest.fixture(scope='session')
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's wheel, built once for all processes of the run."""
+    base = tmp_path_factory.getbasetemp()
+    # Each process has its own folder in one that they share.
+    folder = (base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base) / 'wheel'
+    folder.mkdir(exist_ok=True)
+    with (folder / 'lock').open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return next(folder.glob('*.whl'), None) or build_wheel(folder)
+
+
+@pytest.fixture(scope='session')
+def installed(wheel: Path, session_folder: Path) -> Path:
+    """The bin folder of an environment with Ansible, where pip has installed the wheel."""
+    return make_environment(session_folder / 'installed', wheel)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A user's project: a folder with ansible.cfg, an inventory and playbooks, and the runs made of it."""
 
 import configparser
-import importlib.util
 import json
 import os
 import shutil
@@ -137,6 +136,9 @@ class Project:
     :param settings: what ansible.cfg says besides the defaults of the tests.
     """
 
+    #: Where ansible-playbook is: of another environment than the tests' own, if a test says so.
+    bin_folder = Path(sys.executable).parent
+
     def __init__(self, folder: Path, settings: Settings | None = None) -> None:
         self.folder = folder
         self.home = folder / 'home'
@@ -226,7 +228,7 @@ class Project:
         record = folder / 'record'
         self._write_config(folder / 'ansible.cfg', engine)
         self.write('inventory.json', json.dumps({'all': {'hosts': self._hosts}}))
-        executable = Path(sys.executable).with_name(command[0])
+        executable = self.bin_folder / command[0]
         environment = {
             **self.environment(),
             'ANSIBLE_CONFIG': str(folder / 'ansible.cfg'),
@@ -250,7 +252,7 @@ class Project:
         environment = {
             'PATH': os.pathsep.join(
                 [
-                    str(Path(sys.executable).parent),
+                    str(self.bin_folder),
                     '/usr/local/sbin',
                     '/usr/local/bin',
                     '/usr/sbin',
@@ -267,7 +269,7 @@ class Project:
             'LOGNAME': 'root',
             'TERM': 'dumb',
         }
-        if importlib.util.find_spec('ansible_mitogen') is None or not _is_installed():
+        if self.bin_folder == Project.bin_folder and not _is_installed():
             environment['PYTHONPATH'] = str(ROOT)
         return environment
 

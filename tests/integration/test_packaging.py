@@ -2,7 +2,6 @@
 
 import ast
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,24 +15,14 @@ from tests.harness.engines import ROOT
 TRAVELLING = ('mitogen', 'ansible_mitogen/target')
 
 
-@pytest.fixture(scope='module')
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's wheel, built from a copy, as setuptools leaves its own folders behind."""
-    folder = tmp_path_factory.mktemp('wheel')
-    source = folder / 'source'
-    ignored = shutil.ignore_patterns('.git', '.venv', 'build', '*.egg-info', '__pycache__', '.*_cache', 'tests')
-    shutil.copytree(ROOT, source, ignore=ignored)
-    subprocess.run([sys.executable, '-m', 'pip', '--disable-pip-version-check', 'wheel', '--quiet', '--no-deps',
-                    '--wheel-dir', str(folder), str(source)], check=True, timeout=300)
-    return next(folder.glob('mitogen-*.whl'))
-
-
 def test_wheel_has_both_packages_and_the_plugins(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    sources = [path for package in ('mitogen', 'ansible_mitogen') for path in (ROOT / package).rglob('*.py')]
+    packages = ('mitogen', 'ansible_mitogen', 'ansible_collections')
+    sources = [path for package in packages for path in (ROOT / package).rglob('*.py')]
     wanted = {str(path.relative_to(ROOT)) for path in sources}
     assert wanted <= names
     assert 'ansible_mitogen/plugins/strategy/mitogen_linear.py' in names
+    assert 'ansible_collections/mitogen/ansible/meta/runtime.yml' in names
     assert not [name for name in names if name.startswith('tests')]
 
 

@@ -17,6 +17,9 @@ from ansible_mitogen.connection.twins import twin_of, unfit_reasons
 from ansible_mitogen.hooks.base import Hook, parameters_of
 from ansible_mitogen.hooks.connection_choice import ConnectionChoice, choosing_twins
 from ansible_mitogen.hooks.early_start import EarlyStart
+from ansible_mitogen.hooks.strategy_choice import StrategyChoice, adopting
+from ansible_mitogen.strategy import MitogenStrategy
+from ansible_mitogen.switch import switch_on_if_enabled
 
 STRATEGIES = {'mitogen_linear': 'linear', 'mitogen': 'linear', 'mitogen_free': 'free',
               'mitogen_host_pinned': 'host_pinned'}
@@ -181,6 +184,52 @@ def test_strategies_are_subclasses_of_the_stock_ones(monkeypatch, name):
     tqm = SimpleNamespace(_forks=7)
     mine(tqm)
     assert seen == [7, tqm]
+
+
+@pytest.mark.parametrize('name', ['linear', 'free', 'host_pinned'])
+def test_stock_strategies_are_adopted(monkeypatch, name):
+    stock = strategy_loader.get(name, class_only=True)
+    monkeypatch.setattr(stock, '__init__', lambda self, tqm: setattr(self, '_tqm', tqm))
+    tqm = SimpleNamespace(_forks=7, _workers=[None, None])
+    get = adopting(strategy_loader.get_with_context)
+    strategy = get(name, tqm).object
+    assert isinstance(strategy, MitogenStrategy) and isinstance(strategy, stock)
+    assert len(tqm._workers) == 4
+    assert get(name, class_only=True).object is stock
+
+
+def test_other_strategies_are_not_adopted():
+    class StrategyModule:
+        """Someone else's."""
+    strategy = StrategyModule()
+    assert adopting(lambda name: SimpleNamespace(object=strategy))('theirs').object is strategy
+    assert type(strategy) is StrategyModule
+    assert adopting(lambda name: SimpleNamespace(object=None))('none').object is None
+
+
+def test_strategies_are_adopted_only_if_the_callback_is_enabled(monkeypatch):
+    installed = []
+    monkeypatch.setattr('ansible_mitogen.switch.hooks.install', lambda forks, **more: installed.append(more))
+    for enabled in ([], ['profile_tasks'], ['mitogen.ansible.mitogen'], ['timer', 'mitogen']):
+        monkeypatch.setattr('ansible.constants.CALLBACKS_ENABLED', enabled, raising=False)
+        switch_on_if_enabled()
+    assert installed == [{'adopt_stock': True}] * 2
+
+
+@pytest.mark.parametrize('adopt', [False, True])
+def test_hook_for_strategies_is_installed_for_the_callback_only(monkeypatch, adopt):
+    installed = []
+    monkeypatch.setattr(hooks, '_installed_by', 0)
+    monkeypatch.setattr(hooks, 'HOOKS', (StrategyChoice(),))
+    monkeypatch.setattr(StrategyChoice, 'install', lambda self, forks: installed.append(forks))
+    hooks.install(3, adopt_stock=adopt)
+    assert installed == [3] * adopt
+
+
+def test_loader_of_strategies_that_is_not_what_we_know_is_left_alone(monkeypatch):
+    assert StrategyChoice().unfit_reason() == ''
+    monkeypatch.setattr(strategy_loader, 'get_with_context', lambda name: None)
+    assert StrategyChoice().unfit_reason().endswith('get_with_context takes the parameters name')
 
 
 @pytest.mark.parametrize('name, stock', [('mitogen_ssh', 'ssh'), ('mitogen_local', 'local')])
