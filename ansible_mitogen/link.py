@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import threading
 
-from ansible_mitogen.mux.client import MuxClient
+from ansible_mitogen.mux.client import MuxClient, Waiting
 from ansible_mitogen.mux.launcher import ensure_mux, remove_dead
 
 #: Name of a file for the multiplexer's log. By default it keeps none.
@@ -20,6 +20,9 @@ _owner = 0
 
 #: The socket of the owner's multiplexer, as far as this process or the one it was forked from has asked for it.
 _path = ''
+
+#: What surrounds the waits of all clients, if someone wants to know of them.
+_waiting: Waiting | None = None
 
 #: One client for each thread: a client serves one request at a time.
 _clients = threading.local()
@@ -34,6 +37,12 @@ def start(forks: int) -> None:
     if _owner != os.getpid():
         _owner = os.getpid()
         atexit.register(_shut_down, _owner, _ensure(forks))
+
+
+def surround_waits(waiting: Waiting) -> None:
+    """Have each wait for the multiplexer, in any thread, happen inside of a context manager."""
+    global _waiting
+    _waiting = waiting
 
 
 def owner_pid() -> int:
@@ -53,7 +62,7 @@ def client(forks: int) -> MuxClient:
     mine: MuxClient | None = getattr(_clients, 'client', None)
     if mine is None or mine.path != path:
         # It listens before it is started: if nobody does, then it is gone.
-        mine = _clients.client = MuxClient(path, deadline=0)
+        mine = _clients.client = MuxClient(path, deadline=0, waiting=_waiting)
     return mine
 
 

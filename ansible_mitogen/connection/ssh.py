@@ -2,6 +2,7 @@
 
 import os
 import stat
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -143,6 +144,10 @@ class SshConnection(PersistentConnection):
             at = command.index(to_bytes(binary, errors='surrogate_or_strict')) + 1
             # First value wins: a master that is there is used, but none is left behind.
             command[at:at] = [b'-o', b'ControlMaster=no']
+        if not self._for_hop and not self._password() and threading.current_thread() is not threading.main_thread():
+            # A forked worker has no terminal that ssh could ask at. A thread has that of the user.
+            at = command.index(to_bytes(binary, errors='surrogate_or_strict')) + 1
+            command[at:at] = [b'-o', b'BatchMode=yes']
         return command
 
     def _sshpass_available(self) -> bool:

@@ -9,14 +9,15 @@ from ansible_mitogen.hooks.connection_choice import ConnectionChoice
 from ansible_mitogen.hooks.early_start import EarlyStart
 from ansible_mitogen.hooks.strategy_choice import StrategyChoice
 from ansible_mitogen.hooks.warm_up import WarmUp
+from ansible_mitogen.hooks.worker_threads import WorkerThreads
 
 display = Display()
 
 #: Names of hooks to leave out, separated by commas, or ``all``.
 SWITCH_OFF = 'MITOGEN_DISABLE_HOOKS'
 
-#: In the order in which they are installed.
-HOOKS: tuple[Hook, ...] = (EarlyStart(), ConnectionChoice(), WarmUp(), StrategyChoice())
+#: In the order in which they are installed: the connections before those who watch which are chosen.
+HOOKS: tuple[Hook, ...] = (EarlyStart(), ConnectionChoice(), WorkerThreads(), WarmUp(), StrategyChoice())
 
 _installed_by = 0
 

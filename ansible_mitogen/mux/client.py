@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, BinaryIO, NoReturn
 
 from ansible_mitogen.mux import protocol
@@ -32,6 +33,9 @@ __all__ = ['Completed', 'ContextInfo', 'ContextLost', 'Hop', 'HopFailed', 'JobFa
 #: It may raise to give the hop up.
 Dialogue = Callable[[int, bytes], bytes | None]
 
+#: Surrounds the wait for an answer: gets what ends it from another thread.
+Waiting = Callable[[Callable[[], None]], AbstractContextManager[None]]
+
 #: Pause between attempts to connect while the multiplexer is starting, in seconds.
 _RETRY = 0.005
 
@@ -49,11 +53,13 @@ class MuxClient:
 
     :param path: the multiplexer's socket.
     :param deadline: seconds to wait for it to listen.
+    :param waiting: called for a context manager around each wait for an answer.
     """
 
-    def __init__(self, path: str, deadline: float = 10) -> None:
+    def __init__(self, path: str, deadline: float = 10, waiting: Waiting | None = None) -> None:
         self.path = path
         self.deadline = deadline
+        self.waiting: Waiting = waiting or _just_wait
         self._sock: socket.socket | None = None
         self._pid = 0
         self._gone = ''
@@ -202,6 +208,12 @@ class MuxClient:
                 pass
             self._disconnect()
 
+    def interrupt(self) -> None:
+        """End a request that another thread waits for: it gets :class:`MuxGone` there, and is cancelled."""
+        sock = self._sock
+        if sock is not None:
+            _end_connection(sock)
+
     def close(self) -> None:
         """Close the connection; contexts stay open."""
         with self._lock:
@@ -234,7 +246,10 @@ class MuxClient:
 
     def _disconnect(self) -> None:
         if self._sock is not None:
-            # In a forked child this closes the child's copy only: the parent's connection lives on.
+            # In a forked child this closes the child's copy only: the parent's connection lives on. In the process that
+            # made it the connection ends, whoever else was forked with a copy.
+            if self._pid == os.getpid():
+                _end_connection(self._sock)
             self._sock.close()
             self._sock = None
 
@@ -279,7 +294,8 @@ class _Exchange:
         client = self._client
         while not client._received:
             try:
-                got = self._sock.recv(4 * protocol.CHUNK)
+                with client.waiting(client.interrupt):
+                    got = self._sock.recv(4 * protocol.CHUNK)
             except OSError as exc:
                 client._lost('the multiplexer went away: %s' % exc.strerror)
             if not got:
@@ -324,6 +340,18 @@ class _Exchange:
         else:
             self.send(protocol.END_OF_FILE, {})
         return str(self.receive().body['path'])
+
+
+def _just_wait(interrupt: Callable[[], None]) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def _end_connection(sock: socket.socket) -> None:
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        # The other side was faster.
+        pass
 
 
 def _reference(context: ContextInfo) -> list[object]:

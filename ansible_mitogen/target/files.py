@@ -100,7 +100,16 @@ class Destination:
 
 
 def current_umask() -> int:
-    """Return the umask of this process, which can only be read by setting it."""
+    """Return the umask of this process."""
+    try:
+        with open('/proc/self/status', 'rb') as status:
+            for line in status:
+                if line.startswith(b'Umask:'):
+                    return int(line.split()[1], 8)
+    except OSError:
+        # Not Linux.
+        pass
+    # By setting it, which other threads may notice.
     umask = os.umask(0)
     os.umask(umask)
     return umask

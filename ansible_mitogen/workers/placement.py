@@ -1,0 +1,119 @@
+"""Whether a task may run in a thread."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from ansible import constants as C
+from ansible.plugins import action as stock_actions
+from ansible.plugins.loader import action_loader, module_loader
+from ansible.template import Templar
+
+from ansible_mitogen.workers.model import Job
+
+#: Name of the variable with which a host, a play or a task says `fork`.
+CHOICE = 'mitogen_workers'
+
+#: Environment variable: action and lookup plugins that are not ansible-core's and may run in threads all the same.
+TRUSTED_PLUGINS = 'MITOGEN_THREAD_SAFE_PLUGINS'
+
+#: What ansible-core's own action plugins may not do in a thread: they wait for someone at the terminal.
+_PROMPTING = frozenset(['pause'])
+
+_STOCK_FOLDER = os.path.join(os.path.dirname(os.path.realpath(stock_actions.__file__)), '')
+
+
+class Placement:
+    """Gives the reason why a task must have a process of its own.
+
+    :param trusted: names of action and lookup plugins of others that are known to be safe.
+    """
+
+    def __init__(self, trusted: Iterable[str] = ()) -> None:
+        self._trusted = frozenset(trusted)
+        self._action_reasons: dict[tuple[str, ...], str] = {}
+        #: Connections and tasks of which it turned out in a thread that they must be forked.
+        self._foreign_connections: set[str] = set()
+        self._learned: dict[str, str] = {}
+
+    def reason_to_fork(self, job: Job) -> str:
+        """Return why the task of a job must not run in a thread, '' if it may."""
+        task = job.task
+        return (
+            self._reason_by_choice(job)
+            or self._learned.get(task._uuid, '')
+            or ('it has a timeout' if task.timeout else '')
+            or ('it may call the debugger' if self._may_call_debugger(task) else '')
+            or self._reason_by_action(task)
+            or self._reason_by_connection(job)
+        )
+
+    def trusts(self, name: str) -> bool:
+        """Whether a plugin is listed as safe, by its short or its full name."""
+        return name in self._trusted or name.rpartition('.')[2] in self._trusted
+
+    def learn_connection(self, name: str) -> None:
+        """Remember that tasks which use this connection are forked."""
+        self._foreign_connections.add(name)
+
+    def learn_task(self, task: Any, reason: str) -> None:
+        """Remember that this task is forked for every host."""
+        self._learned[task._uuid] = reason
+
+    def _reason_by_choice(self, job: Job) -> str:
+        value = job.task_vars.get(CHOICE)
+        if isinstance(value, str) and '{{' in value:
+            value = Templar(loader=job.loader, variables=job.task_vars).template(value)
+        return '%s is fork' % CHOICE if value == 'fork' else ''
+
+    @staticmethod
+    def _may_call_debugger(task: Any) -> bool:
+        return bool(C.ENABLE_TASK_DEBUGGER) or task.debugger not in (None, 'never')
+
+    def _reason_by_action(self, task: Any) -> str:
+        key = (task.action, *(task.collections or ()))
+        if key not in self._action_reasons:
+            self._action_reasons[key] = self._find_action_reason(task.action, task.collections)
+        return self._action_reasons[key]
+
+    def _find_action_reason(self, name: str, collections: Any) -> str:
+        if '{{' in name:
+            return 'the name of its action is a template'
+        path = _action_plugin_path(name, collections)
+        short = name.rpartition('.')[2]
+        if short in _PROMPTING:
+            return '%s waits for the user' % short
+        if path.startswith(_STOCK_FOLDER) or self.trusts(name):
+            return ''
+        return 'its action plugin is not one of ansible-core: %s' % path
+
+    def _reason_by_connection(self, job: Job) -> str:
+        if job.task.delegate_to is not None:
+            # Whoever makes the connection finds out.
+            return ''
+        name = job.task_vars.get('ansible_connection') or job.task.connection
+        return connection_reason(name) if name in self._foreign_connections else ''
+
+
+def connection_reason(name: str) -> str:
+    """Return the reason that a connection which does not persist gives."""
+    return 'its connection, %s, is not persistent' % name
+
+
+def _action_plugin_path(name: str, collections: Any) -> str:
+    """Return the file of the plugin that `TaskExecutor` would choose for an action."""
+    module = module_loader.find_plugin_with_context(name, collection_list=collections)
+    candidates = [module.action_plugin] if module.resolved and module.action_plugin else [name, _network_group(name)]
+    for candidate in [name for name in candidates if name]:
+        found = action_loader.find_plugin_with_context(candidate, collection_list=collections)
+        if found.resolved:
+            return os.path.realpath(found.plugin_resolved_path)
+    found = action_loader.find_plugin_with_context('ansible.legacy.normal')
+    return os.path.realpath(found.plugin_resolved_path)
+
+
+def _network_group(name: str) -> str:
+    """Return the name of the action plugin that all modules for a kind of network device share, if it is one."""
+    collection, dot, short = name.rpartition('.')
+    prefix = short.split('_')[0]
+    return collection + dot + prefix if prefix in C.NETWORK_GROUP_MODULES else ''
