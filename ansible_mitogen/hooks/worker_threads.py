@@ -23,21 +23,22 @@ from ansible_mitogen.hooks.base import Hook, parameters_of
 
 display = Display()
 
-_STOCK = stock_worker.WorkerProcess
+_STOCK: Any = stock_worker.WorkerProcess
 
 #: Before 2.19 templates are filled in in place.
 _FIRST_VERSION = (2, 19)
 
-_PARAMETERS = ['self', 'final_q', 'task_vars', 'host', 'task', 'play_context', 'loader', 'variable_manager',
+_PARAMETERS = ['final_q', 'task_vars', 'host', 'task', 'play_context', 'loader', 'variable_manager',
                'shared_loader_obj', 'worker_id', 'cliargs']
 
 #: All that the method which runs a task has ever used. One that uses more may do what is not good in a thread.
-_NAMES_IN_RUN = frozenset("""
-    AnsibleError Exception Host Task TaskExecutor UnifiedTaskResult _RawTaskResult _error_utils _final_q _host _loader
-    _play_context _shared_loader_obj _task _task_vars _uuid _variable_manager create_from_action_exception current_worker
-    dict display dump_attrs finalize_registered_values getvalue groups ignore_errors ignore_unreachable indent name
-    result_dict_from_exception run send_task_result squash stderr stdout sys textwrap vars warning
-    """.split())
+_NAMES_IN_RUN = frozenset([
+    'AnsibleError', 'Exception', 'Host', 'Task', 'TaskExecutor', 'UnifiedTaskResult', '_RawTaskResult',
+    '_error_utils', '_final_q', '_host', '_loader', '_play_context', '_shared_loader_obj', '_task', '_task_vars',
+    '_uuid', '_variable_manager', 'create_from_action_exception', 'current_worker', 'dict', 'display',
+    'dump_attrs', 'finalize_registered_values', 'getvalue', 'groups', 'ignore_errors', 'ignore_unreachable',
+    'indent', 'name', 'result_dict_from_exception', 'run', 'send_task_result', 'squash', 'stderr', 'stdout',
+    'sys', 'textwrap', 'vars', 'warning'])
 
 #: Methods that one thread at a time may be in, by lock, with their first parameters.
 _GUARDED: tuple[tuple[str, type, str, list[str]], ...] = (
@@ -70,9 +71,10 @@ class WorkerThreads(Hook):
         """Return why it cannot be installed here, '' if it can."""
         if not _is_wanted():
             return ''
-        if getattr(stock_strategy, 'WorkerProcess', None) is not _STOCK:
+        is_stock = getattr(stock_strategy, 'WorkerProcess', None) is _STOCK and hasattr(_STOCK, '_run')
+        if not is_stock:
             return '%s is not there, or another' % self.replaces
-        found = parameters_of(_STOCK.__init__)
+        found = parameters_of(_STOCK)
         if found != _PARAMETERS:
             return '%s takes the parameters %s' % (self.replaces, ', '.join(found))
         unknown = set(_STOCK._run.__code__.co_names) - _NAMES_IN_RUN
@@ -147,6 +149,8 @@ def _install() -> None:
     gate, locks = ForkGate(), SharedLocks()
     for lock, owner, name, _ in _GUARDED:
         setattr(owner, name, locks.guard(lock, getattr(owner, name)))
+    persists = plugins.connection_finder(
+        loader.connection_loader.get, has_twins='get_with_context' in vars(loader.connection_loader))
     # Over what the connection hook has put there, to see its choice.
     loader.connection_loader.get_with_context = plugins.watched_connections(
         locks.guard('loading', loader.connection_loader.get_with_context))
@@ -155,7 +159,7 @@ def _install() -> None:
     intercept._invoke_plugin = staticmethod(plugins.one_by_one(intercept._invoke_plugin, locks))
 
     trusted = os.environ.get(placement.TRUSTED_PLUGINS, '').replace(',', ' ').split()
-    model = ThreadModel(placement.Placement(trusted=trusted), forked_worker_maker(_STOCK, gate, locks), _run, gate)
+    model = ThreadModel(placement.Placement(persists, trusted), forked_worker_maker(_STOCK, gate, locks), _run, gate)
     stock_strategy.WorkerProcess = lambda **job: model.worker_for(Job(**job))
 
     link.surround_waits(_waiting)

@@ -15,12 +15,12 @@ _PATIENCE = 2.0
 _LOCK_PATIENCE = 0.5
 
 
-def forked_worker_maker(stock: type, gate: ForkGate, locks: SharedLocks) -> Callable[[Job], Worker]:
+def forked_worker_maker(stock: Any, gate: ForkGate, locks: SharedLocks) -> Callable[[Job], Worker]:
     """Return what makes forked workers.
 
     :param stock: ansible-core's class, of which they are.
     """
-    class ForkedWorker(stock):  # type: ignore[misc]
+    class ForkedWorker(stock):
         def start(self) -> None:
             with gate.closed(_PATIENCE), locks.all_held(_LOCK_PATIENCE):
                 super().start()

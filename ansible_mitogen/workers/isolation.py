@@ -26,7 +26,7 @@ def _own_task(task: Any) -> Any:
     for name, attribute in own.fattributes.items():
         # Objects, such as that of `loop_control`, get their final values in place.
         if attribute.isa == 'class':
-            value = getattr(own, '_' + name, None)
+            value: Any = getattr(own, '_' + name, None)
             if hasattr(value, 'copy'):
                 setattr(own, name, value.copy())
     return own
@@ -34,7 +34,7 @@ def _own_task(task: Any) -> Any:
 
 def _own_host(host: Any) -> Any:
     # Not copy.copy: that takes the groups apart and puts them together again.
-    own = type(host).__new__(type(host))
+    own: Any = object.__new__(type(host))
     own.__dict__.update(host.__dict__)
     return own
 
@@ -62,7 +62,7 @@ def snapshot(value: Any) -> Any:
 
     :raises NotImplementedError: it holds values that are not final; to send it to another process would fail alike.
     """
-    kind = type(value)
+    kind: Any = type(value)
     if kind in _ATOMS:
         return value
     if kind is dict:

@@ -8,8 +8,6 @@ from typing import Any, Protocol
 class Worker(Protocol):
     """Runs one task for one host. To a strategy it looks like the process that ansible-core makes for that."""
 
-    worker_id: int
-
     @property
     def pid(self) -> int | None:
         """The process that signals are passed on to, None if it is this one."""

@@ -1,7 +1,7 @@
 """Whether a task may run in a thread."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ansible import constants as C
@@ -26,14 +26,16 @@ _STOCK_FOLDER = os.path.join(os.path.dirname(os.path.realpath(stock_actions.__fi
 class Placement:
     """Gives the reason why a task must have a process of its own.
 
+    :param persists: whether a connection of that name becomes one of ours.
     :param trusted: names of action and lookup plugins of others that are known to be safe.
     """
 
-    def __init__(self, trusted: Iterable[str] = ()) -> None:
+    def __init__(self, persists: Callable[[str], bool], trusted: Iterable[str] = ()) -> None:
+        self._persists = persists
         self._trusted = frozenset(trusted)
         self._action_reasons: dict[tuple[str, ...], str] = {}
-        #: Connections and tasks of which it turned out in a thread that they must be forked.
-        self._foreign_connections: set[str] = set()
+        self._connection_reasons: dict[str, str] = {}
+        #: Tasks of which it turned out in a thread that they must be forked.
         self._learned: dict[str, str] = {}
 
     def reason_to_fork(self, job: Job) -> str:
@@ -51,10 +53,6 @@ class Placement:
     def trusts(self, name: str) -> bool:
         """Whether a plugin is listed as safe, by its short or its full name."""
         return name in self._trusted or name.rpartition('.')[2] in self._trusted
-
-    def learn_connection(self, name: str) -> None:
-        """Remember that tasks which use this connection are forked."""
-        self._foreign_connections.add(name)
 
     def learn_task(self, task: Any, reason: str) -> None:
         """Remember that this task is forked for every host."""
@@ -92,7 +90,11 @@ class Placement:
             # Whoever makes the connection finds out.
             return ''
         name = job.task_vars.get('ansible_connection') or job.task.connection
-        return connection_reason(name) if name in self._foreign_connections else ''
+        if not isinstance(name, str) or '{{' in name:
+            return ''
+        if name not in self._connection_reasons:
+            self._connection_reasons[name] = '' if self._persists(name) else connection_reason(name)
+        return self._connection_reasons[name]
 
 
 def connection_reason(name: str) -> str:

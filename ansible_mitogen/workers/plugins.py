@@ -7,8 +7,10 @@ from typing import Any
 from ansible import plugins as stock_plugins
 
 from ansible_mitogen.connection.persistent import PersistentConnection
+from ansible_mitogen.connection.twins import twin_of
 from ansible_mitogen.workers.current import current_worker
 from ansible_mitogen.workers.locks import SharedLocks
+from ansible_mitogen.workers.placement import connection_reason
 
 _STOCK_FOLDER = os.path.join(os.path.dirname(os.path.realpath(stock_plugins.__file__)), '')
 #: Plugins of ansible-core that it keeps elsewhere, in collections of its own.
@@ -26,10 +28,24 @@ def watched_connections(stock_get: Callable[..., Any]) -> Callable[..., Any]:
         # Only tasks pass this; others get connections for purposes of their own.
         if worker is not None and 'ansible_playbook_pid' in kwargs and result.object is not None \
                 and not isinstance(result.object, PersistentConnection):
-            worker.meet_connection(name)
+            worker.ask_for_process(connection_reason(name))
         return result
 
     return get_with_context
+
+
+def connection_finder(get_class: Callable[..., Any], has_twins: bool) -> Callable[[str], bool]:
+    """Return what tells whether a connection of some name will be one of ours.
+
+    :param get_class: the loader's method for classes.
+    :param has_twins: stock connections are replaced by their twins.
+    """
+    def persists(name: str) -> bool:
+        found = get_class(name, class_only=True)
+        # One that is not found is an error of the task, wherever it runs.
+        return found is None or issubclass(found, PersistentConnection) or (has_twins and twin_of(found) is not None)
+
+    return persists
 
 
 def watched_lookups(stock_get: Callable[..., Any], locks: SharedLocks) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ from ansible_mitogen.forkgate import ForkGate
 from ansible_mitogen.workers.current import current_worker, set_current_worker
 from ansible_mitogen.workers.isolation import isolated
 from ansible_mitogen.workers.model import Job, Worker, WorkerModel
-from ansible_mitogen.workers.placement import Placement, connection_reason
+from ansible_mitogen.workers.placement import Placement
 from ansible_mitogen.workers.pool import ThreadPool
 from ansible_mitogen.workers.results import ThreadQueue
 
@@ -168,11 +168,6 @@ class ThreadWorker:
         """
         if not self.has_acted and not self.queue.has_reported:
             raise NeedsProcess(reason)
-
-    def meet_connection(self, name: str) -> None:
-        """Take note of a connection which does not persist, and leave the thread if possible."""
-        self._model.placement.learn_connection(name)
-        self.ask_for_process(connection_reason(name))
 
     def meet_lookup(self, name: str) -> bool:
         """Take note of a lookup plugin that is not ansible-core's, and leave the thread if possible.

@@ -74,9 +74,9 @@ class Leftovers:
 
 
 def _is_ansible_folder(path: Path) -> bool:
-    """Whether it is one of the folders that ansible-core makes for itself, and keeps (the last, when it is killed)."""
+    """Whether it is one of the folders that ansible-core makes for itself, and keeps (the last ones, when it is killed)."""
     if path.name in ('.ansible', '.ansible_async'):
         return True
     if '.ansible' in path.parent.name and path.name in ('tmp', 'cp'):
         return True
-    return any(part.startswith('ansible-local-') for part in path.parts)
+    return any(part.startswith(('ansible-local-', 'pymp-')) for part in path.parts)
