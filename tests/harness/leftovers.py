@@ -74,7 +74,7 @@ class Leftovers:
 
 
 def _is_ansible_folder(path: Path) -> bool:
-    """Whether it is one of the folders that ansible-core makes for itself, and keeps (the last ones, when it is killed)."""
+    """Whether it is a folder that ansible-core makes for itself, and keeps (the last ones, when it is killed)."""
     if path.name in ('.ansible', '.ansible_async'):
         return True
     if '.ansible' in path.parent.name and path.name in ('tmp', 'cp'):
