@@ -7,7 +7,8 @@ from ansible.utils.display import Display
 from ansible_mitogen.hooks.base import Hook
 from ansible_mitogen.hooks.connection_choice import ConnectionChoice
 from ansible_mitogen.hooks.early_start import EarlyStart
-from ansible_mitogen.hooks.strategy_choice import StrategyChoice
+HOOKS: tuple[Hook, ...] = (
+    EarlyStart(), ConnectionChoice(), WorkerThreads(), FactCleaning(), WarmUp(), StrategyChoice())
 from ansible_mitogen.hooks.warm_up import WarmUp
 from ansible_mitogen.hooks.worker_threads import WorkerThreads
 
@@ -17,7 +18,8 @@ display = Display()
 SWITCH_OFF = 'MITOGEN_DISABLE_HOOKS'
 
 #: In the order in which they are installed: the connections before those who watch which are chosen.
-HOOKS: tuple[Hook, ...] = (EarlyStart(), ConnectionChoice(), WorkerThreads(), WarmUp(), StrategyChoice())
+HOOKS: tuple[Hook, ...] = (
+    EarlyStart(), ConnectionChoice(), WorkerThreads(), FactCleaning(), WarmUp(), StrategyChoice())
 
 _installed_by = 0
 
