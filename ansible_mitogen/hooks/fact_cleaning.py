@@ -31,7 +31,7 @@ class FactCleaning(Hook):
 
     def unfit_reason(self) -> str:
         """Return why it cannot be installed here, '' if it can."""
-        stock: Any = getattr(manager, 'clean_facts', None)
+        stock: Any = vars(manager).get('clean_facts')
         known = stock is not None and stock is getattr(clean, 'clean_facts', None) and parameters_of(stock) == ['facts']
         if not known:
             return '%s is not there, or takes other parameters' % self.replaces
