@@ -31,9 +31,8 @@ class FactCleaning(Hook):
 
     def unfit_reason(self) -> str:
         """Return why it cannot be installed here, '' if it can."""
-        stock: Any = vars(manager).get('clean_facts')
-        known = stock is not None and stock is getattr(clean, 'clean_facts', None) and parameters_of(stock) == ['facts']
-        if not known:
+        stock = vars(manager).get('clean_facts', self.unfit_reason)
+        if stock is not vars(clean).get('clean_facts') or parameters_of(stock) != ['facts']:
             return '%s is not there, or takes other parameters' % self.replaces
         unknown = set(stock.__code__.co_names) - _NAMES
         return '%s uses %s' % (self.replaces, ', '.join(sorted(unknown))) if unknown else ''
