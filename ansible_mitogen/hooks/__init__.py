@@ -7,8 +7,8 @@ from ansible.utils.display import Display
 from ansible_mitogen.hooks.base import Hook
 from ansible_mitogen.hooks.connection_choice import ConnectionChoice
 from ansible_mitogen.hooks.early_start import EarlyStart
-HOOKS: tuple[Hook, ...] = (
-    EarlyStart(), ConnectionChoice(), WorkerThreads(), FactCleaning(), WarmUp(), StrategyChoice())
+from ansible_mitogen.hooks.fact_cleaning import FactCleaning
+from ansible_mitogen.hooks.strategy_choice import StrategyChoice
 from ansible_mitogen.hooks.warm_up import WarmUp
 from ansible_mitogen.hooks.worker_threads import WorkerThreads
 
