@@ -30,14 +30,15 @@ MAX_NOISE = 65536
 LATE_MEMBERS = ('mitogen/core/resources.py', 'mitogen/zygote/interpreter.py', 'mitogen/zygote/preload.py')
 
 # Written so that Python 2.7 parses it, for its one-line error; without single quotes, dollars, backticks and
-# newlines, so that any nesting of shells passes it on. a[1] is this text, a[2] the interpreter, then the candidates.
+# newlines, so that any nesting of shells passes it on. a[1] is this text, a[2] the interpreter, a[3] what was looked
+# for, then come the candidates that are left.
 _FIRST_STAGE = (
     'import os,sys;a=sys.argv;'
     'o=sys.version_info<(3,6);'
-    'o and[os.execvp(q,[q,"-c","import sys;exec(sys.argv[1])",a[1],q]+a[i+4:])for i,q in enumerate(a[3:])'
+    'o and[os.execvp(q,[q,"-c","import sys;exec(sys.argv[1])",a[1],q,a[3]]+a[i+5:])for i,q in enumerate(a[4:])'
     'if not os.system("command -v \\""+q+"\\" >/dev/null 2>&1")];'
-    'o and(os.write(1,("MITOGEN-0 no Python 3.6 or later, %s is %s\\n"%(a[2],sys.version.split()[0])).encode()),'
-    'os._exit(127));'
+    'o and(os.write(1,("MITOGEN-0 no Python 3.6 or later found, looked for %s; %s is %s\\n"'
+    '%(a[3],a[2],sys.version.split()[0])).encode()),os._exit(127));'
     'import io,json,zlib;'
     'os.write(1,("MITOGEN-1 "+json.dumps([sys.version_info[:3],sys.executable,a[2],os.getpid(),os.getuid()])'
     '+"\\n").encode());'
@@ -62,9 +63,10 @@ main(config, *blobs)
 """
 
 # The same where the parent's own files can be read: this way they need not be compiled. Annotations want only that
-# there is something by these names; the true module is imported when somebody else asks for it.
+# there is something by these names; the true module is imported when somebody else asks for it. (In Python 3.9
+# importlib.util does: hence it comes first.)
 _DISK_BOOT = """
-import sys
+import importlib.util, sys
 from importlib.machinery import PathFinder
 class Types(type(sys)):
     NamedTuple = staticmethod(lambda name, fields: namedtuple(name, [field for field, kind in fields]))
@@ -106,15 +108,15 @@ def bootstrap_command(pythons: Sequence[str]) -> str:
         home, rest = ('$HOME', python[1:]) if python.startswith('~/') else ('', python)
         words.append('"%s%s"' % (home, _in_double_quotes(rest)))
     looked_for = _in_double_quotes(', '.join(pythons))
-    return ('c="%s";set -- %s;while [ $# -gt 0 ];do p=$1;shift;command -v "$p" >/dev/null 2>&1&&'
-            'exec "$p" -c "import sys;exec(sys.argv[1])" "$c" "$p" "$@";done;'
-            'echo "MITOGEN-0 no Python found, looked for %s";exit 127'
-            % (_in_double_quotes(_FIRST_STAGE), ' '.join(words), looked_for))
+    return ('c="%s";l="%s";set -- %s;while [ $# -gt 0 ];do p=$1;shift;command -v "$p" >/dev/null 2>&1&&'
+            'exec "$p" -c "import sys;exec(sys.argv[1])" "$c" "$p" "$l" "$@";done;'
+            'echo "MITOGEN-0 no Python found, looked for $l";exit 127'
+            % (_in_double_quotes(_FIRST_STAGE), looked_for, ' '.join(words)))
 
 
 def direct_command(python: str) -> List[str]:
     """Return the argv that starts a context on one interpreter, without a shell."""
-    return [python, '-c', 'import sys;exec(sys.argv[1])', _FIRST_STAGE, python]
+    return [python, '-c', 'import sys;exec(sys.argv[1])', _FIRST_STAGE, python, python]
 
 
 def disk_bundle() -> bytes:

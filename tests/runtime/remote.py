@@ -149,3 +149,38 @@ def current_umask():
 
 def descriptors():
     return sorted(map(int, os.listdir('/proc/self/fd')))
+
+
+def children():
+    """Return the IDs of this process's children, zombies included."""
+    with open('/proc/self/task/%d/children' % os.getpid()) as listing:
+        return list(map(int, listing.read().split()))
+
+
+def print_text(text):
+    print(text)
+
+
+def storm_of_signals():
+    """Have a signal interrupt this process every millisecond."""
+    import signal
+    signal.signal(signal.SIGALRM, lambda number, frame: remembered.append(number))
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+
+
+def stop_the_storm():
+    """End that; return how many signals there were."""
+    import signal
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return len(take_remembered())
+
+
+def hang_in_a_signal_handler(sender):
+    """Have the main thread enter a signal handler that it does not leave."""
+    import signal
+
+    def hang(number, frame):
+        ignore_everything(sender, 1000)
+    signal.signal(signal.SIGALRM, hang)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    time.sleep(1000)

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,8 +101,9 @@ def test_an_exception_comes_with_its_type_text_and_traceback(context: Context) -
     assert lines[0] == 'Traceback (most recent call last):'
     assert lines[-1] == 'LookupError: not to be found'
     # Where it was raised: function, file and the very line.
-    here = [number for number, line in enumerate(open(remote.__file__, encoding='utf-8'), 1) if 'raise Lookup' in line]
-    assert any('remote.py", line %d, in inner' % here[0] in line for line in lines)
+    source = Path(remote.__file__).read_text('utf-8').splitlines()
+    number = source.index('        raise LookupError(text)') + 1
+    assert any('remote.py", line %d, in inner' % number in line for line in lines)
     assert str(error) == 'LookupError: not to be found\n' + error.traceback
 
 

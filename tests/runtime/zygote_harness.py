@@ -1,6 +1,5 @@
 """A zygote of any interpreter, started as a bootstrap would start it, and driven by frames over a socket pair."""
 
-import glob
 import os
 import select
 import socket
@@ -11,13 +10,12 @@ from pathlib import Path
 
 from mitogen.core import frames, handles, payload
 from mitogen.parent.bootstrap import LATE_MEMBERS
+from tests.harness.pythons import target_pythons
 
 ROOT = Path(__file__).resolve().parents[2]
 
 #: All interpreters of this machine that a target may have, and the one that runs the tests.
-INTERPRETERS = sorted(
-    {*glob.glob('/root/.pyenv/versions/3.*/bin/python'), *glob.glob('/opt/pyenv/versions/3.*/bin/python')},
-    key=lambda path: int(path.split('/')[-3].split('.')[1])) or [sys.executable]
+INTERPRETERS = list(target_pythons().values()) or [sys.executable]
 
 ZYGOTE_ID, AGENT_ID, MASTER_ID = 6, 5, 0
 REPLY_HANDLE = 4000
