@@ -113,7 +113,9 @@ def ensure_environment(name: str, python: Path, requirements: Sequence[str]) -> 
     """
     folder = ENVIRONMENTS / name
     stamp = folder / 'stamp'
-    wanted = _fingerprint([ROOT / 'setup.cfg', ROOT / 'pyproject.toml']) + str(python) + ' '.join(requirements)
+    listed = [path for path in requirements if path.endswith('.txt')]
+    files = [ROOT / path for path in ('setup.cfg', 'pyproject.toml', *listed)]
+    wanted = _fingerprint(files) + str(python) + ' '.join(requirements)
     if stamp.exists() and stamp.read_text() == wanted:
         return folder / 'bin'
     say('making %s with %s' % (folder.relative_to(ROOT), python))
