@@ -61,9 +61,9 @@ def build_parser() -> argparse.ArgumentParser:
         '--markdown',
         nargs='?',
         type=Path,
-        const=CHECKOUT / 'README.md',
+        const=Path(),
         metavar='FILE',
-        help='write the tables between the markers in FILE (default: README.md)',
+        help="write the tables between the markers in FILE (default: README.md; with --library, that of this folder)",
     )
     parser.add_argument('--library', action='store_true', help='measure the runtime as a library instead')
     parser.add_argument('--profile', type=Path, metavar='DIR', help='profile our controller into DIR instead of timing')
@@ -124,8 +124,16 @@ def describe(engines: list[Engine], rounds: int, rtt: float) -> str:
     """Return one line on where and how it was measured."""
     link = f'; link with {rtt:g} ms of round trip' if rtt else ''
     names = '; '.join(f'{engine.name}: {engine.version}' for engine in engines)
-    machine = f'{os.cpu_count()} cores, {platform.system()} {platform.release().split("-")[0]}'
-    return f'Medians of {rounds} interleaved round{"s" * (rounds != 1)} on {machine}{link}. {names}.'
+    return f'Medians of {rounds} interleaved round{"s" * (rounds != 1)} on {_machine()}{link}. {names}.'
+
+
+def _machine() -> str:
+    return f'{os.cpu_count()} cores, {platform.system()} {platform.release().split("-")[0]}'
+
+
+def _write_markdown(args: argparse.Namespace, default: Path, text: str) -> None:
+    if args.markdown is not None:
+        report.write_between_markers(default if args.markdown == Path() else args.markdown, text)
 
 
 def _commit() -> str:
@@ -156,7 +164,9 @@ def _run(args: argparse.Namespace) -> None:
         # Only here: the benchmark of engines runs without the runtime.
         from benchmarks.library import library_table, measure_library
 
-        print(library_table(measure_library()))
+        text = f'On {_machine()}.\n\n{library_table(measure_library())}'
+        print(text)
+        _write_markdown(args, CHECKOUT / 'benchmarks' / 'README.md', text)
         return
     names = [name for name in args.engines.split(',') if name]
     unknown = [name for name in names if name not in ENGINES]
@@ -183,8 +193,7 @@ def _run(args: argparse.Namespace) -> None:
         print(f'note: {line}')
     if args.json:
         _write_json(args.json, rows, engines, args)
-    if args.markdown:
-        report.write_between_markers(args.markdown, text)
+    _write_markdown(args, CHECKOUT / 'README.md', text)
 
 
 def main(argv: list[str] | None = None) -> int:
