@@ -1,5 +1,6 @@
 """Plugins as tasks in threads get them."""
 
+import functools
 import os
 from collections.abc import Callable
 from typing import Any
@@ -79,4 +80,9 @@ def one_by_one(stock_invoke: Callable[..., Any], locks: SharedLocks) -> Callable
 def is_stock(plugin: Any) -> bool:
     """Whether a plugin belongs to ansible-core, or to the template engine."""
     path = getattr(plugin, '_original_path', None)
-    return not path or os.path.realpath(path).startswith((_STOCK_FOLDER, _INTERNAL_FOLDER))
+    return not path or _is_stock_path(path)
+
+
+@functools.cache
+def _is_stock_path(path: str) -> bool:
+    return os.path.realpath(path).startswith((_STOCK_FOLDER, _INTERNAL_FOLDER))
