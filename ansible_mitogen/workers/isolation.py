@@ -23,13 +23,18 @@ def isolated(job: Job) -> Job:
 def _own_task(task: Any) -> Any:
     own = task.copy(exclude_parent=True, exclude_tasks=True)
     own._parent = task._parent
-    for name, attribute in own.fattributes.items():
+    kind: Any = type(task)
+    for name in _object_attributes(kind):
         # Objects, such as that of `loop_control`, get their final values in place.
-        if attribute.isa == 'class':
-            value: Any = getattr(own, '_' + name, None)
-            if hasattr(value, 'copy'):
-                setattr(own, name, value.copy())
+        value: Any = getattr(own, '_' + name, None)
+        if hasattr(value, 'copy'):
+            setattr(own, name, value.copy())
     return own
+
+
+@functools.cache
+def _object_attributes(kind: Any) -> tuple[str, ...]:
+    return tuple(name for name, attribute in kind.fattributes.items() if attribute.isa == 'class')
 
 
 def _own_host(host: Any) -> Any:

@@ -20,6 +20,9 @@ TRUSTED_PLUGINS = 'MITOGEN_THREAD_SAFE_PLUGINS'
 #: What ansible-core's own action plugins may not do in a thread: they wait for someone at the terminal.
 _PROMPTING = frozenset(['pause'])
 
+#: Tasks of which the answer is remembered.
+_MAX_REMEMBERED = 10000
+
 _STOCK_FOLDER = os.path.join(os.path.dirname(os.path.realpath(stock_actions.__file__)), '')
 
 
@@ -35,20 +38,12 @@ class Placement:
         self._trusted = frozenset(trusted)
         self._action_reasons: dict[tuple[str, ...], str] = {}
         self._connection_reasons: dict[str, str] = {}
-        #: Tasks of which it turned out in a thread that they must be forked.
-        self._learned: dict[str, str] = {}
+        #: What is known of tasks, by their IDs, whatever the host.
+        self._task_reasons: dict[str, str] = {}
 
     def reason_to_fork(self, job: Job) -> str:
         """Return why the task of a job must not run in a thread, '' if it may."""
-        task = job.task
-        return (
-            self._reason_by_choice(job)
-            or self._learned.get(task._uuid, '')
-            or ('it has a timeout' if task.timeout else '')
-            or ('it may call the debugger' if self._may_call_debugger(task) else '')
-            or self._reason_by_action(task)
-            or self._reason_by_connection(job)
-        )
+        return self._reason_by_choice(job) or self._reason_by_task(job.task) or self._reason_by_connection(job)
 
     def trusts(self, name: str) -> bool:
         """Whether a plugin is listed as safe, by its short or its full name."""
@@ -56,7 +51,20 @@ class Placement:
 
     def learn_task(self, task: Any, reason: str) -> None:
         """Remember that this task is forked for every host."""
-        self._learned[task._uuid] = reason
+        self._task_reasons[task._uuid] = reason
+
+    def _reason_by_task(self, task: Any) -> str:
+        reason = self._task_reasons.get(task._uuid)
+        if reason is None:
+            # What a task inherits is looked up through all blocks around it.
+            if len(self._task_reasons) >= _MAX_REMEMBERED:
+                self._task_reasons.clear()
+            reason = self._task_reasons[task._uuid] = (
+                ('it has a timeout' if task.timeout else '')
+                or ('it may call the debugger' if self._may_call_debugger(task) else '')
+                or self._reason_by_action(task)
+            )
+        return reason
 
     def _reason_by_choice(self, job: Job) -> str:
         value = job.task_vars.get(CHOICE)

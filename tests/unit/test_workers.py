@@ -171,6 +171,7 @@ def test_reason_to_fork(placement: Placement, given: Any, reason: str) -> None:
 
 
 def test_task_that_has_needed_a_process_is_forked_for_all_hosts(placement: Placement) -> None:
+    assert placement.reason_to_fork(job()) == ''
     placement.learn_task(job().task, 'of what it met')
     assert placement.reason_to_fork(job()) == 'of what it met'
     assert placement.reason_to_fork(job(_uuid='u2')) == ''
