@@ -34,6 +34,9 @@ PrintMotd no
 PrintLastLog no
 LogLevel VERBOSE
 Subsystem sftp internal-sftp
+# Not the first level: so bash leaves out root's own start-up file, which is the machine's and may do anything.
+Match User root
+    SetEnv SHLVL=1
 """
 
 
