@@ -197,6 +197,22 @@ tell(pids=pids)
     wait_until(lambda: not alive(found['pids']), GONE, 'all are gone')
 
 
+def test_a_stopped_context_does_not_outlive_its_parent():
+    with Program('''
+router = Router()
+top = router.local()
+middle = router.local(via=top, python=sys.executable)
+bottom = router.local(via=middle, python=sys.executable)
+started = middle.call(remote.start_process, ['sleep', '1000'])
+os.kill(middle.info['pid'], signal.SIGSTOP)
+tell(pids=[context.info['pid'] for context in (top, middle, bottom)] + [started])
+signal.pause()
+''') as program:
+        pids = program.hear()['pids']
+        program.process.kill()
+        wait_until(lambda: not alive(pids), GONE, 'all are gone')
+
+
 def test_a_command_that_never_greets_is_ended_by_its_deadline():
     found = run('''
 before = time.monotonic()
