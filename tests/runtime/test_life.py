@@ -144,7 +144,7 @@ tell(told=told)
 @pytest.mark.parametrize('how', ['stopped', 'hung'])
 @pytest.mark.parametrize('hops', [1, 2])
 def test_a_context_that_does_not_answer_is_ended_by_the_deadline(how, hops):
-    found = run('''
+    with Program('''
 how, hops = sys.argv[1], int(sys.argv[2])
 router = Router()
 path = []
@@ -171,11 +171,16 @@ try:
 except ChannelError as exc:
     reason = str(exc)
 tell(pids=pids, reason=reason, above=[other.call(remote.double, 2) for other in path[:-1]])
+sys.stdin.readline()
 end(router)
-''', how, str(hops))
-    assert 'gone' in found['reason'] or 'shut down' in found['reason'], found
-    assert found['above'] == [4] * (hops - 1)
-    wait_until(lambda: not alive(found['pids']), GONE, 'it and what it started are gone')
+''', how, str(hops), stdin=-1) as program:
+        found = program.hear()
+        assert 'gone' in found['reason'] or 'shut down' in found['reason'], found
+        assert found['above'] == [4] * (hops - 1)
+        # While all others go on.
+        wait_until(lambda: not alive(found['pids']), GONE, 'it and what it started are gone')
+        program.process.stdin.write(b'\n')
+        program.finish()
 
 
 def test_a_hung_middle_does_not_keep_a_shutdown_from_ending():
@@ -223,8 +228,11 @@ for script in ('echo $$ >&2; trap "" TERM; while :; do sleep 100; done', 'echo n
         router.open(ChildSpec(['sh', '-c', script], 'mute', deadline=0.7))
     except HopError as exc:
         pids.append([exc.kind, str(exc)])
+deadline = time.monotonic() + SOON
+while remote.children() and time.monotonic() < deadline:
+    time.sleep(0.02)
+tell(errors=pids, children=remote.children())
 end(router)
-tell(errors=pids, children=open('/proc/self/task/%d/children' % os.getpid()).read().split())
 ''')
     assert [kind for kind, _ in found['errors']] == ['timeout', 'timeout']
     assert all(text.startswith('mute: no answer within 0.7 s') for _, text in found['errors'])
