@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 
 from mitogen.core import handles
 from mitogen.core.broker import Broker
+from mitogen.core.errors import Error
 from mitogen.core.messages import Message
 from mitogen.core.router import ANYONE, Context, check_not_importing_main
 from mitogen.core.router import Router as CoreRouter
@@ -17,6 +18,7 @@ from mitogen.parent.pipes import iter_read, write_all
 from mitogen.parent.processes import ProcessMonitor
 from mitogen.parent.routes import Routes
 from mitogen.prompts import Failures, explain
+from mitogen.records import RecordSink
 from mitogen.responder import ModuleResponder
 from mitogen.shrink import shrink_source
 from mitogen.transports import Transports
@@ -29,6 +31,9 @@ __all__ = [
 
 #: Interpreters that are tried where none is named.
 PYTHONS = ('python3', 'python', '/usr/libexec/platform-python')
+
+#: Most context IDs that are given away at a time.
+MAX_IDS = 1000
 
 
 def make_bundle(package: str = 'mitogen.core') -> bytes:
@@ -142,7 +147,7 @@ class Router(Transports, CoreRouter):
         self.tree_config = {'prefixes': prefixes, 'log_level': log_level}
         Routes(self)
         self.responder = ModuleResponder(self, prefixes)
-        self.add_handler(self._on_log, handles.FORWARD_LOG, source=ANYONE)
+        RecordSink(self)
         self.add_handler(self._on_allocate_id, handles.ALLOCATE_ID, source=ANYONE)
 
     def allocate_id(self, count: int = 1) -> int:
@@ -161,15 +166,8 @@ class Router(Transports, CoreRouter):
         """
         return open_child(self, spec, dialogue) if via is None else open_via(self, via, spec, dialogue)
 
-    def _on_log(self, message: Message) -> None:
-        name, level, text = message.decode()
-        context = self.context_for(message.src_id)
-        # No arguments: what comes from below is never used as a format.
-        logging.getLogger('mitogen.ctx.%s' % str(name)[:100]).log(
-            int(level), '%s', '%s: %s' % (context.name, str(text)[:65536]))
-
     def _on_allocate_id(self, message: Message) -> None:
-        count = min(max(1, int(message.decode())), 1000)
-        first = self.allocate_id(count)
-        self.routes.reserve(first, message.src_id, count)
-        message.reply(first)
+        first = self.routes.give(message.src_id, min(max(1, int(message.decode())), MAX_IDS))
+        if not first:
+            self.complain(message.src_id, 'asked for more context IDs than it may have')
+        message.reply(first or Error('no more context IDs are given to this context'))

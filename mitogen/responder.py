@@ -4,7 +4,8 @@ import threading
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from mitogen.core import handles
-from mitogen.core.importer import ModuleCode
+from mitogen.core.errors import Error, FrameError
+from mitogen.core.importer import PIECE, ModuleCode
 from mitogen.core.messages import Message
 from mitogen.core.router import ANYONE, MAIN, Context
 from mitogen.parent.forwarder import pack_modules
@@ -13,6 +14,9 @@ from mitogen.shrink import shrink_source
 
 #: Sources in one LOAD_MODULE: well under the limit of a frame, also when they do not compress.
 BATCH_SIZE = 512 * 1024
+
+#: Longest name of a module that is looked for: to look takes time for each of its parts.
+MAX_NAME = 500
 
 
 class ModuleResponder:
@@ -39,7 +43,8 @@ class ModuleResponder:
 
     def allowed(self, name: str) -> bool:
         """Whether children may have the module."""
-        return self._prefixes is None or any((name + '.').startswith(prefix + '.') for prefix in self._prefixes)
+        return len(name) <= MAX_NAME and (self._prefixes is None or any(
+            (name + '.').startswith(prefix + '.') for prefix in self._prefixes))
 
     def _find(self, name: str) -> Optional[ModuleCode]:
         code = self._found.get(name)
@@ -67,8 +72,9 @@ class ModuleResponder:
         if isinstance(request, str):
             self._answer_module(message, request)
         else:
-            package, path = request
-            message.reply(self._finder.data(package, path) if self.allowed(package) else None)
+            package, path, offset = request
+            content = self._finder.data(package, path) if self.allowed(package) else None
+            message.reply(content[offset:offset + PIECE] if isinstance(content, bytes) else content)
 
     def _answer_module(self, message: Message, name: str) -> None:
         hop = self._router.stream_to(message.src_id).remote_id
@@ -77,8 +83,8 @@ class ModuleResponder:
         size = len(code.source) if code is not None else 0
         with self._lock:
             sent = self._sent_to(hop)
-            sent.add(name)
             if code is not None:
+                sent.add(name)
                 for other in self._finder.related('__main__' if name == MAIN else name):
                     more = None if other in sent else self._find(other)
                     if more is not None:
@@ -87,7 +93,10 @@ class ModuleResponder:
                         size += len(more.source)
                         sent.add(other)
                         modules[other] = more
-        message.reply(pack_modules(modules))
+        try:
+            message.reply(pack_modules(modules))
+        except FrameError as exc:
+            message.reply(Error('module %s is too large to be sent: %s' % (name, exc)))
 
     def _sent_to(self, hop: int) -> Set[str]:
         if hop not in self._sent:

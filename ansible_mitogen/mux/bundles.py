@@ -168,7 +168,7 @@ class BundleStore:
         It gets none but those it has been sent.
         """
         pushed = self._pushed.get(context_id, set())
-        batches = self._batches(number for number in numbers if number in pushed)
+        batches = self._batches(number for number in dict.fromkeys(numbers) if number in pushed)
         parts = [{'members': [[number, *self._members[number]] for number in batch], 'last': False}
                  for batch in batches] or [{'members': [], 'last': False}]
         parts[-1]['last'] = True

@@ -4,7 +4,6 @@ All of it happens in the broker's thread, with no hand-over between threads.
 """
 
 import itertools
-import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,8 +15,7 @@ from ansible_mitogen.mux.session import Exchange
 from mitogen.core import handles
 from mitogen.core.errors import CallError, ChannelError, Error
 from mitogen.core.frames import RAW
-
-LOG = logging.getLogger('mux.jobs')
+from mitogen.zygote.jobs import WINDOW
 
 #: What a module's process calls first; see :mod:`ansible_mitogen.target.runner`.
 ENTRY = 'ansible_mitogen.target.runner:run_module'
@@ -99,35 +97,55 @@ class Job:
     def _on_reply(self, message: Any) -> None:
         if message.frame.kind == RAW:
             self._unread += 1
+            if self._unread > WINDOW:
+                # It does not wait for the client to read, and would fill memory.
+                self._break('sent more output than may be under way')
+                return
             self._exchange.send(protocol.OUTPUT, message.data)
             if self._cancelled:
                 self._acknowledge()
             else:
                 self._exchange.when_drained(self._acknowledge)
             return
-        self._router.del_handler(self._handle)
-        self._entry.release()
         try:
             result = message.decode()
+            answer = self._completed(result)
             if self._on_result is not None:
                 self._on_result(result)
-            answer = self._completed(result)
         except ChannelError as exc:
+            self._end()
             self._exchange.fail(protocol.context_lost(str(exc), started=True))
         except CallError as exc:
+            self._end()
             self._exchange.fail(protocol.job_failed(exc.message))
-        except (Error, KeyError, TypeError, ValueError) as exc:
-            LOG.error('%r sent a result that cannot be understood: %s', self._context, exc)
-            self._exchange.fail(protocol.job_failed('the result of %s cannot be understood' % self._context.name))
+        except (Error, LookupError, TypeError, ValueError):
+            self._break('sent a result that cannot be understood')
         else:
+            self._end()
             self._exchange.finish(protocol.DONE, answer)
 
+    def _end(self) -> None:
+        self._router.del_handler(self._handle)
+        self._entry.release()
+
+    def _break(self, offence: str) -> None:
+        """The zygote has broken the protocol: nothing more is taken from it for this job."""
+        self._end()
+        self._router.complain(self._context.context_id, offence)
+        self._router.send(self._zygote_id, handles.CANCEL, {'job': self.number})
+        self._exchange.fail(protocol.job_failed('%s %s' % (self._context.name, offence)))
+
     def _completed(self, result: dict[str, Any]) -> dict[str, Any]:
-        ms = float(result['ms'])
+        ms, rc, streamed = result['ms'], result['rc'], result['stdout_streamed']
+        out, err = result['stdout'], result['stderr']
+        # Not converted: bytes() of a number makes that many.
+        if not (type(out) is bytes and type(err) is bytes and type(rc) is int and 0 <= rc < 1 << 16
+                and type(ms) in (int, float) and abs(ms) < 1e12 and type(streamed) is int and 0 <= streamed < 1 << 63):
+            raise TypeError('fields of other types')
         wire = (time.monotonic() - self._sent) * 1000 - ms
         return {
-            'rc': int(result['rc']), 'stdout': bytes(result['stdout']), 'stderr': bytes(result['stderr']), 'ms': ms,
-            'round_trips': self._round_trips, 'stdout_streamed': int(result['stdout_streamed']),
+            'rc': rc, 'stdout': out, 'stderr': err, 'ms': ms,
+            'round_trips': self._round_trips, 'stdout_streamed': streamed,
             'timings': {'queued': round((self._sent - self._began) * 1000, 3), 'wire': round(wire, 3)},
         }
 

@@ -28,6 +28,9 @@ MAX_JOB_INPUT = 512 * 1024
 #: Attachments of one request are kept in memory until it is whole. The largest legitimate one is a module's zip.
 MAX_ATTACHED = 64 << 20
 
+#: Longest text in an answer. Some of it is what targets say.
+MAX_TEXT = 64 * 1024
+
 # Requests of the client.
 OPEN = 1  #: ``{hops: [[...]...]}``; answered by PROMPT any number of times, then OPENED or FAILED
 TYPE = 2  #: ``{text: bytes|None}``: answer to PROMPT
@@ -158,19 +161,20 @@ class HopSpec(NamedTuple):
 
 def hop_failed(hop: int, kind: str, message: str, output: bytes = b'', status: int | None = None) -> dict[str, Any]:
     """The fields of FAILED that become :class:`ansible_mitogen.mux.api.HopFailed`."""
-    return {'error': HOP_FAILED, 'hop': hop, 'kind': kind, 'message': message, 'output': output, 'status': status}
+    return {'error': HOP_FAILED, 'hop': hop, 'kind': kind, 'message': message[:MAX_TEXT], 'output': output[-MAX_TEXT:],
+            'status': status}
 
 
 def context_lost(message: str, started: bool) -> dict[str, Any]:
     """The fields of FAILED that become :class:`ansible_mitogen.mux.api.ContextLost`."""
-    return {'error': CONTEXT_LOST, 'message': message, 'started': started}
+    return {'error': CONTEXT_LOST, 'message': message[:MAX_TEXT], 'started': started}
 
 
 def job_failed(message: str) -> dict[str, Any]:
     """The fields of FAILED that become :class:`ansible_mitogen.mux.api.JobFailed`."""
-    return {'error': JOB_FAILED, 'message': message}
+    return {'error': JOB_FAILED, 'message': message[:MAX_TEXT]}
 
 
 def transfer_failed(message: str, errno: int = 0) -> dict[str, Any]:
     """The fields of FAILED that become :class:`ansible_mitogen.mux.api.TransferFailed`."""
-    return {'error': TRANSFER_FAILED, 'message': message, 'errno': errno}
+    return {'error': TRANSFER_FAILED, 'message': message[:MAX_TEXT], 'errno': errno}

@@ -53,9 +53,12 @@ class Exchange:
             self._session.send(protocol.encode(what, self.number, body))
 
     def finish(self, what: int, body: Any) -> None:
-        """Send the last answer."""
+        """Send the last answer; one that cannot be sent is a failure, of which the client is told."""
         if not self.closed:
-            self.send(what, body)
+            try:
+                self.send(what, body)
+            except Error as exc:
+                self.send(protocol.FAILED, protocol.job_failed('the answer cannot be passed on: %s' % exc))
             self.closed = True
 
     def fail(self, body: dict[str, Any]) -> None:

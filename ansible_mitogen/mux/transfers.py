@@ -6,7 +6,6 @@ memory, and as much as other traffic of the same host may have to wait for.
 """
 
 import itertools
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +14,6 @@ from ansible_mitogen.mux.hops import Entry
 from ansible_mitogen.mux.remote import call_then
 from ansible_mitogen.mux.session import Exchange
 from mitogen.core.errors import CallError, ChannelError, Error
-
-LOG = logging.getLogger('mux.transfers')
 
 #: What the far side needs.
 MODULES = ('ansible_mitogen', 'ansible_mitogen.target', 'ansible_mitogen.target.files')
@@ -55,13 +52,14 @@ class Transfer:
                 if result[0]:
                     then(result[1])
                 else:
-                    self._fail(protocol.transfer_failed(str(result[2]), int(result[1])))
+                    self._fail(protocol.transfer_failed(str(result[2]), int(result[1]) & 0xffff))
             except ChannelError as exc:
                 self._fail(protocol.context_lost(str(exc), started=True))
             except CallError as exc:
                 self._fail(protocol.transfer_failed('%s: %s' % (exc.type_name, exc.message)))
-            except (Error, LookupError, TypeError, ValueError) as exc:
-                LOG.error('%r sent an answer that cannot be understood: %s', self._entry.context, exc)
+            except (Error, ArithmeticError, LookupError, TypeError, ValueError):
+                context = self._entry.context
+                context.router.complain(context.context_id, 'sent an answer that cannot be understood')
                 self._fail(protocol.transfer_failed('an answer cannot be understood'))
 
         self._under_way += 1
@@ -104,7 +102,9 @@ class Put(Transfer):
             self._step('begin_put', [self.number, self._path, fields['mode']], self._took)
 
     def _stored(self, path: Any) -> None:
-        self._done({'path': str(path)})
+        if not isinstance(path, str):
+            raise TypeError('a path that is no text')
+        self._done({'path': path})
 
     def _took(self, result: Any) -> None:
         if self._under_way < WINDOW:
@@ -143,7 +143,7 @@ class Fetch(Transfer):
             self._exchange.send(protocol.CHUNK_OF_FILE, chunk)
         if len(chunk) < protocol.CHUNK:
             # Shorter ones are the last; those that were asked for beyond it are empty.
-            self._done({'mode': int(self._mode)})
+            self._done({'mode': int(self._mode) & 0o7777})
         else:
             self._exchange.when_drained(self._ask)
 

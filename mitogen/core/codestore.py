@@ -32,7 +32,8 @@ class CodeStore:
             offset += size
 
     def _on_get(self, message: Message) -> None:
-        numbers = message.decode()
+        # Each once: a list of the same number would be answered by more than memory holds.
+        numbers = list(dict.fromkeys(message.decode()))
         missing = [number for number in numbers if number not in self._members]
         if not missing:
             self._answer(message, numbers)

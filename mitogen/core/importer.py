@@ -1,11 +1,11 @@
 """Importing modules from the parent.
 
 A module is asked for by GET_MODULE, DATA ``name``; data of a package by
-``[package, relative path]``, its listing by ``[package, None]``. The answer
+``[package, relative path, offset]``, its listing by ``[package, None, 0]``. The answer
 to a name, and a LOAD_MODULE that comes unasked, is DATA ``{modules: [[name,
 origin, is_package, size], ...], blob: zlib of the sources}``: the module and
 others that it will want. A size of -1 says that the parent has no such
-module. The answer to data is bytes, a list, or None.
+module. The answer to data is bytes, fewer than :data:`PIECE` at the end of the file, a list, or None.
 """
 
 import sys
@@ -18,6 +18,9 @@ from mitogen.core import handles
 from mitogen.core.errors import Error
 from mitogen.core.loaders import SourceLoader
 from mitogen.core.messages import Message
+
+#: Most bytes of a file in one answer: well under the limit of a frame.
+PIECE = 512 * 1024
 
 #: Seconds to wait for the parent's answer.
 TIMEOUT = 60.0
@@ -144,14 +147,25 @@ class Importer:
 
     def take(self, answer: Any) -> None:
         """Keep the modules of a LOAD_MODULE payload."""
-        self._known.update(unpack_modules(answer))
+        self.keep(unpack_modules(answer))
+
+    def keep(self, modules: Dict[str, Any]) -> None:
+        """Keep the code of modules, None for those that the parent has not got."""
+        self._known.update(modules)
 
     def on_load(self, message: Message) -> None:
         """Take modules that the parent sends unasked."""
         self.take(message.decode())
 
     def _get_data(self, package: str, path: Optional[str]) -> Any:
+        content = b''
         try:
-            return self._ask([package, path])
+            while True:
+                piece = self._ask([package, path, len(content)])
+                if not isinstance(piece, bytes):
+                    return piece
+                content += piece
+                if len(piece) < PIECE:
+                    return content
         except Error as exc:
             raise OSError('cannot get data of %s from the parent: %s' % (package, exc)) from None

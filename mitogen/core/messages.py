@@ -13,7 +13,7 @@ MARK = 256 * 1024
 #: ... and waits when so many of these questions are unanswered.
 MARKS = 4
 
-#: Most bytes from one context that a mailbox keeps unread; senders of ours stay far below.
+#: Most bytes from one neighbour that a mailbox keeps unread; senders of ours stay far below.
 MAX_UNREAD = 16 * 1024 * 1024
 
 #: What a message takes in memory besides its payload, about.
@@ -85,7 +85,7 @@ def _restore(router: Any, value: Any) -> Any:
     if kind is payload.MailboxRef:
         return Sender(router, value.context_id, value.handle)
     if kind is payload.ContextRef:
-        return router.context_for(value.context_id, value.name)
+        return router.context_of(value)
     return value
 
 
@@ -185,10 +185,11 @@ class Receiver:
             self.notify()
 
     def _check(self, source: int) -> None:
-        """Close the mailbox if a context fills it faster than it is read, and never waits."""
+        """Close the mailbox if a neighbour, or one behind it, fills it faster than it is read, and never waits."""
         self._unchecked = 0
+        lead, stream = self.router.stream_to, self.router.stream_to(source)
         held = sum(len(message.data) + OVERHEAD for message in self._messages.copy()
-                   if message.src_id == source and not message.from_above)
+                   if lead(message.src_id) is stream and not message.from_above)
         if held > MAX_UNREAD:
             self.router.complain(source, 'filled a mailbox faster than it is read')
             self._messages.clear()

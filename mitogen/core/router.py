@@ -20,8 +20,8 @@ ANYONE, PARENTS = -1, -2
 #: What the script that the master runs is called elsewhere; there, too, its `__name__` is not ``__main__``.
 MAIN = '__mitogen_main__'
 
-#: Most kinds of offences that are logged: who knows more may commit them in silence.
-MAX_COMPLAINTS = 10000
+#: Most offences of one neighbour, and all behind it, that are logged: who knows more may commit them in silence.
+MAX_COMPLAINTS = 100
 
 
 class Context:
@@ -176,7 +176,7 @@ class Router:
         self._handlers: Dict[int, Tuple[Callable[[Message], Any], int, bool]] = {}
         self._contexts: Dict[int, Context] = {}
         self._listeners: Dict[int, List[Callable[[int, str], None]]] = {}
-        self._complaints: Set[Tuple[int, str]] = set()
+        self._complaints: Dict[Any, Set[Tuple[int, str]]] = {}
         broker.at_end.append(self._on_broker_end)
 
     def __repr__(self) -> str:
@@ -209,8 +209,11 @@ class Router:
         self._handlers.pop(handle, None)
 
     def _gone(self, context_id: int) -> str:
-        context = self._contexts.get(context_id)
-        return '%s is gone' % (context.name if context else 'context %d' % context_id)
+        return '%s is gone' % self.name_of(context_id)
+
+    def name_of(self, context_id: int) -> str:
+        """Return what a context is called, whether or not it is known here."""
+        return (self._contexts.get(context_id) or Context(self, context_id)).name
 
     def context_for(self, context_id: int, name: str = '') -> Context:
         """Return the object for a context, made when there is none yet."""
@@ -220,6 +223,10 @@ class Router:
     def context_by_id(self, context_id: int) -> Optional[Context]:
         """Return the object for a context that is known here, else None."""
         return self._contexts.get(context_id)
+
+    def context_of(self, ref: ContextRef) -> Context:
+        """Return the object for a reference. It is not kept: names and numbers may be made up."""
+        return self._contexts.get(ref.context_id) or Context(self, ref.context_id, ref.name)
 
     def stream_to(self, context_id: int) -> Any:
         """Return the stream that leads to a context, None if none does."""
@@ -288,10 +295,10 @@ class Router:
     def complain(self, context_id: int, what: str, detail: str = '') -> None:
         """Log once per context and kind of offence that it broke the protocol."""
         key = context_id, what
-        if key not in self._complaints and len(self._complaints) < MAX_COMPLAINTS:
-            self._complaints.add(key)
-            LOG.error('%s %s%s; dropped, and will not be mentioned again',
-                      self.context_for(context_id).name, what, detail)
+        known = self._complaints.setdefault(self.stream_to(context_id), set())
+        if key not in known and len(known) < MAX_COMPLAINTS:
+            known.add(key)
+            LOG.error('%s %s%s; dropped, and will not be mentioned again', self.name_of(context_id), what, detail)
 
     def _route(self, frame: Frame, came_from: Any) -> None:
         if frame.dst == self.context_id:
@@ -313,7 +320,7 @@ class Router:
         func, source, persist = self._handlers.get(frame.handle, (None, ANYONE, True))
         if func is None:
             if not from_above and frame.handle < handles.FIRST_FREE:
-                self.complain(frame.src, 'wrote to unknown mailbox %d' % frame.handle)
+                self.complain(frame.src, 'wrote to a mailbox that does not exist', ' (%d)' % frame.handle)
             self._reply_dead(frame, 'there is no mailbox %d' % frame.handle)
             return
         allowed = from_above if source == PARENTS else source in (ANYONE, frame.src)
@@ -341,6 +348,7 @@ class Router:
         """A neighbour is gone: so is all that lay behind it. Broker thread only."""
         if self.routes is not None:
             self.routes.forget(stream)
+        self._complaints.pop(stream, None)
         for context_id in [number for number, other in self._streams.items() if other is stream]:
             self.lose(context_id, reason)
 

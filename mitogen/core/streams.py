@@ -15,6 +15,12 @@ LOG = Logger('mitogen.stream')
 #: Most bytes handed to one write.
 WRITE_SIZE = 262144
 
+#: While more bytes than this wait for a neighbour to read them, nothing is taken that would add to them.
+MAX_PENDING = 32 * 1024 * 1024
+
+#: What a frame that waits takes in memory besides its bytes, about.
+OVERHEAD = 100
+
 #: A line longer than this is cut, so that a program that prints no newline cannot fill memory.
 MAX_LINE = 65536
 
@@ -43,6 +49,8 @@ class Stream(BasicStream):
         self.on_gone: Optional[Callable[[str], None]] = None
         self._parser = frames.FrameParser()
         self._queue: Deque[Any] = deque()
+        self._queued = 0
+        self._drained: List[Callable[[], None]] = []
         self._writing = threading.Lock()
         self._blocked = False
         if read_fd is not None and write_fd is not None:
@@ -58,8 +66,18 @@ class Stream(BasicStream):
 
     @property
     def pending_bytes(self) -> int:
-        """How many bytes wait for the neighbour to take them."""
-        return sum(map(len, self._queue.copy()))
+        """How many bytes of memory wait for the neighbour to take them, about."""
+        return self._queued + OVERHEAD * len(self._queue)
+
+    def when_drained(self, func: Callable[[], None]) -> bool:
+        """Tell whether too much waits for the neighbour, and if so call `func` when it has taken half of it.
+
+        Broker thread only.
+        """
+        too_much = self._blocked and self.pending_bytes > MAX_PENDING
+        if too_much:
+            self._drained.append(func)
+        return too_much
 
     def on_receive(self, broker: Any) -> None:
         data = self.receive_side.read()
@@ -71,18 +89,25 @@ class Stream(BasicStream):
     def take(self, broker: Any, data: bytes) -> None:
         """Take bytes that came from the neighbour. Broker thread only."""
         try:
-            for frame in self._parser.feed(data):
-                self.router.receive(frame, self)
+            self.deliver(broker, self._parser.feed(data))
         except FrameError as exc:
             LOG.error('%s broke the protocol (%s); its connection is closed', self.name, exc)
             self.close(broker, 'it broke the protocol: %s' % exc)
+
+    def deliver(self, broker: Any, arrived: List[frames.Frame]) -> None:
+        """Hand frames to the router."""
+        for frame in arrived:
+            self.router.receive(frame, self)
 
     def send(self, frame: frames.Frame) -> None:
         """Send a frame; from any thread, in order.
 
         :raises FrameError: it is too large.
         """
-        self._queue.append(frames.pack(frame))
+        packed = frames.pack(frame)
+        self._queue.append(packed)
+        # Two threads at once may count one of theirs only: whoever empties the queue begins anew.
+        self._queued += len(packed)
         self._flush()
 
     def _flush(self) -> None:
@@ -92,6 +117,14 @@ class Stream(BasicStream):
                 self._write()
             finally:
                 self._writing.release()
+        if self._drained and not self._queue:
+            self.router.broker.defer(self._tell_drained)
+
+    def _tell_drained(self) -> None:
+        if self._drained and self.pending_bytes < MAX_PENDING // 2:
+            drained, self._drained = self._drained, []
+            for func in drained:
+                func()
 
     def _write(self) -> None:
         """Write what fits. Owner of the lock only."""
@@ -111,7 +144,9 @@ class Stream(BasicStream):
             # Reading tells the reason, and takes what the neighbour said last.
             if self.receive_side is self.transmit_side or self.receive_side.closed:
                 self.router.broker.defer(self.lost, self.router.broker, CLOSED)
-        elif written < size:
+            return
+        self._queued = self._queued - written if self._queue or written < size else 0
+        if written < size:
             self._queue.appendleft(memoryview(chunk)[written:])
             self._blocked = True
             self.router.broker.defer(self.router.broker.start_transmit, self)
@@ -122,6 +157,7 @@ class Stream(BasicStream):
         self._flush()
         if not self._blocked:
             broker.stop_transmit(self)
+        self._tell_drained()
 
     def keeps_broker(self) -> bool:
         return bool(self._queue) and not self.transmit_side.closed

@@ -194,7 +194,7 @@ class GreetingParser:
         try:
             version, executable, chosen, pid, uid = json.loads(text.decode())
             return Greeting([int(part) for part in version], str(executable), str(chosen), int(pid), int(uid))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError, RecursionError):
             return None
 
 

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import deque
-from typing import Any, Deque, Dict, List, Optional
+from typing import Any, Deque, Dict, List, Optional, Tuple
 
 from mitogen.core import frames, handles, payload
 from mitogen.core.errors import Error
@@ -26,8 +26,8 @@ LOG = Logger('mitogen.connection')
 #: Seconds to wait for the exit status of a child that closed its stream, which tells why.
 STATUS_DELAY = 0.1
 
-#: While more bytes than this wait for a child to read them, nothing is read from it: it may be asking for ever more.
-MAX_PENDING = 32 * 1024 * 1024
+#: Seconds that frames of one child are taken before it is the turn of others.
+TURN = 0.02
 
 #: Seconds that opening through another context may take besides the new one's own deadline.
 VIA_GRACE = 10.0
@@ -47,7 +47,7 @@ class ChildStream(Stream):
         super().__init__(router, context_id, name=spec.name)
         self.spec = spec
         self.pid = 0
-        self._paused = False
+        self._arrived: Deque[frames.Frame] = deque()
         self._last_lines: Deque[str] = deque(maxlen=5)
 
     def start(self, dialogue: Optional[Dialogue] = None) -> Context:
@@ -67,6 +67,8 @@ class ChildStream(Stream):
             greeting = start.greet(bootstrap, dialogue)
             context: Context = self.router.context_for(number, spec.name)
             context.info = _context_info(greeting, zygote_id)
+            if zygote_id:
+                self.router.context_for(zygote_id, 'the zygote of %s' % spec.name)
             self.router.broker.call_sync(self._attach, start, [number] + [zygote_id] * bool(zygote_id))
         except BaseException:
             start.abandon(self.router.broker)
@@ -91,17 +93,25 @@ class ChildStream(Stream):
         self._last_lines.append(line)
         LOG.debug('%s: %s', self.name, line)
 
-    def on_receive(self, broker: Any) -> None:
-        if self._blocked and self.pending_bytes > MAX_PENDING:
-            self._paused = True
-            broker.stop_receive(self)
-        else:
-            super().on_receive(broker)
+    def deliver(self, broker: Any, arrived: List[frames.Frame]) -> None:
+        self._arrived.extend(arrived)
+        self._hand_over()
 
-    def on_transmit(self, broker: Any) -> None:
-        super().on_transmit(broker)
-        if self._paused and self.pending_bytes < MAX_PENDING // 2 and not self.receive_side.closed:
-            self._paused = False
+    def _hand_over(self) -> None:
+        """Hand frames to the router, unless answers wait to be read or it is the turn of others; then, later."""
+        broker, upstream = self.router.broker, self.router.upstream
+        until = time.monotonic() + TURN
+        while self._arrived and not self.receive_side.closed:
+            # It may be asking for ever more; or what it sends up may come faster than it goes.
+            waits = self.when_drained(self._hand_over) or (
+                upstream is not None and upstream.when_drained(self._hand_over))
+            if waits or time.monotonic() > until:
+                broker.stop_receive(self)
+                if not waits:
+                    broker.defer(self._hand_over)
+                return
+            self.router.receive(self._arrived.popleft(), self)
+        if not self.receive_side.closed:
             broker.start_receive(self)
 
     def keeps_broker(self) -> bool:
@@ -182,25 +192,51 @@ def begin_via(router: Any, via: Context, function: Any, spec: ChildSpec,
         while True:
             message = inbox.get_message(max(0.0, until - time.monotonic()))
             answer = message.decode()
-            if 'asks' in answer:
-                try:
-                    message.reply(None if dialogue is None else dialogue(answer['asks']))
-                except BaseException:
-                    message.reply(Error('the dialogue was abandoned'))
-                    raise
-            elif 'failed' in answer:
-                raise HopError(*answer['failed'])
-            else:
+            try:
+                asks, info = _understand(answer, context_id + 1 if spec.zygote else 0)
+            except (LookupError, TypeError, ValueError):
+                raise HopError('exited', '%s: %s gave an answer that cannot be understood' % (
+                    spec.name, via.name)) from None
+            if info is not None:
                 break
-    except BaseException:
-        router.broker.defer(router.routes.unreserve, context_id, count)
-        raise
+            try:
+                message.reply(None if dialogue is None else dialogue(asks))
+            except BaseException:
+                message.reply(Error('the dialogue was abandoned'))
+                raise
     finally:
+        # By now it has announced the new context, if there is one.
+        router.broker.defer(router.routes.unreserve, context_id, count)
         inbox.close()
     context: Context = router.context_for(context_id, spec.name)
-    context.info = answer['info']
+    context.info = info
     context.via = via
     return context
+
+
+def _understand(answer: Any, zygote_id: int) -> Tuple[bytes, Optional[Dict[str, Any]]]:
+    """Return what the opening of a context behind another one asks, or what it tells of the context that it made.
+
+    :param zygote_id: the ID that the new context's zygote was given; it is not for others to say.
+    :raises HopError: it failed.
+    :raises LookupError, TypeError, ValueError: what another context says must not be relied upon.
+    """
+    if 'asks' in answer:
+        return _typed(bytes, answer['asks']), None
+    if 'failed' in answer:
+        kind, message, output, status = answer['failed']
+        raise HopError(_typed(str, kind), _typed(str, message), _typed(bytes, output),
+                       None if status is None else _typed(int, status) & 0xffff)
+    info = answer['info']
+    greeting = Greeting([_typed(int, part) for part in info['python']], _typed(str, info['executable']),
+                        _typed(str, info['chosen']), _typed(int, info['pid']), _typed(int, info['uid']))
+    return b'', _context_info(greeting, zygote_id)
+
+
+def _typed(kind: Any, value: Any) -> Any:
+    if type(value) is not kind:
+        raise TypeError('%s instead of %s' % (type(value).__name__, kind.__name__))
+    return value
 
 
 def become_parent(econtext: Any) -> None:

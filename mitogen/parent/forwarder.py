@@ -4,9 +4,13 @@ import zlib
 from typing import Any, Dict, List, Optional
 
 from mitogen.core import handles
-from mitogen.core.importer import ModuleCode
+from mitogen.core.errors import Error
+from mitogen.core.importer import ModuleCode, unpack_modules
 from mitogen.core.messages import Message
 from mitogen.core.router import ANYONE
+
+#: Most questions of one neighbour that wait for an answer from above.
+MAX_WAITING = 1000
 
 
 def pack_modules(modules: Dict[str, Optional[ModuleCode]]) -> Dict[str, Any]:
@@ -31,6 +35,7 @@ class Forwarder:
     def __init__(self, econtext: Any) -> None:
         self._router = econtext.router
         self._importer = econtext.importer
+        self._waiting: Dict[Any, int] = {}
         self._router.add_handler(self._on_get_module, handles.GET_MODULE, source=ANYONE)
 
     def _on_get_module(self, message: Message) -> None:
@@ -39,11 +44,24 @@ class Forwarder:
         if known is not None:
             message.reply(pack_modules({request: known}))
             return
+        stream = self._router.stream_to(message.src_id)
+        if self._waiting.get(stream, 0) >= MAX_WAITING:
+            self._router.complain(message.src_id, 'asked for more modules at once than can be got')
+            return
+        self._waiting[stream] = self._waiting.get(stream, 0) + 1
 
         def answered(answer: Message) -> None:
-            value = None if answer.is_dead else answer.decode()
-            if isinstance(request, str) and value is not None:
-                self._importer.take(value)
+            self._waiting[stream] -= 1
+            if not self._waiting[stream]:
+                del self._waiting[stream]
+            try:
+                value = answer.decode()
+            except Error as exc:
+                message.reply(exc)
+                return
+            if isinstance(request, str):
+                # Not what there is not: any number of names may be asked for.
+                self._importer.keep({name: code for name, code in unpack_modules(value).items() if code is not None})
             message.reply(value)
         parent = self._router.upstream.remote_id
         handle = self._router.add_handler(answered, persist=False, source=parent)

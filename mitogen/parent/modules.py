@@ -93,23 +93,22 @@ class ModuleFinder:
                 return content
         return None
 
-    def related(self, name: str) -> List[str]:
-        """Return the modules that importing `name` will import, nearest first.
+    def related(self, name: str) -> Iterator[str]:
+        """Yield the modules that importing `name` will import, nearest first.
 
         These are the names in its import statements, in theirs and so on, with
         their packages; not those inside functions, nor of the standard
-        library, nor those that cannot be found here.
+        library, nor those that cannot be found here. They are looked for as
+        they are asked for: all that a large one imports takes long to read.
         """
         seen = {name}
-        ordered = []
         queue = [name]
         for current in queue:
             for other in self._imported_by(current):
                 if other not in seen:
                     seen.add(other)
-                    ordered.append(other)
                     queue.append(other)
-        return ordered
+                    yield other
 
     def _imported_by(self, name: str) -> List[str]:
         names = self._imports.get(name)

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 from mitogen.core.errors import StreamError, TimeoutError
 from mitogen.core.log import Logger
 from mitogen.parent import reaper
-from mitogen.parent.bootstrap import Greeting, GreetingParser
+from mitogen.parent.bootstrap import MAX_NOISE, Greeting, GreetingParser
 from mitogen.parent.children import create_child, hybrid_create_child
 from mitogen.parent.pipes import read_any, write_all
 from mitogen.parent.processes import terminate_group
@@ -116,7 +116,7 @@ class Start:
                         return greeting
                 else:
                     break
-                unanswered += chunk
+                unanswered = (unanswered + chunk)[-MAX_NOISE:]
                 if dialogue is not None and prompts and chunk:
                     answer = dialogue(unanswered)
                     if answer is not None:

@@ -308,7 +308,7 @@ def test_related_follows_imports_nearest_first(importable):
         'other/deep.py': '',
         'unused.py': '',
     })
-    assert finder.related('app') == ['near', 'other', 'other.deep', 'far', 'other.helper']
+    assert list(finder.related('app')) == ['near', 'other', 'other.deep', 'far', 'other.helper']
     assert imported('app', 'near', 'other') == []
 
 
@@ -346,23 +346,23 @@ def test_related_to(importable, module, statement, wanted):
     tree = {'p/__init__.py': '', 'p/a.py': '', 'p/b.py': '', 'p/q/__init__.py': '', 'p/q/m.py': '', 'p/q/n.py': ''}
     path = module.replace('.', '/')
     tree[path + '.py' if path + '.py' in tree else path + '/__init__.py'] = statement + '\n'
-    assert importable(tree).related(module) == wanted
+    assert list(importable(tree).related(module)) == wanted
 
 
 def test_related_of_circular_imports_ends(importable):
     finder = importable({'a.py': 'import b\n', 'b.py': 'import a\n'})
-    assert finder.related('a') == ['b']
+    assert list(finder.related('a')) == ['b']
 
 
 def test_related_of_a_hundred_modules_in_a_chain_gives_all(importable):
     tree = {'chain/__init__.py': 'from chain import m0\n'}
     for number in range(99):
         tree['chain/m%d.py' % number] = 'from . import m%d\n' % (number + 1) if number < 98 else ''
-    assert importable(tree).related('chain') == ['chain.m%d' % number for number in range(99)]
+    assert list(importable(tree).related('chain')) == ['chain.m%d' % number for number in range(99)]
 
 
 def test_related_of_a_missing_module_is_nothing():
-    assert ModuleFinder().related('missing') == []
+    assert list(ModuleFinder().related('missing')) == []
 
 
 def test_scanning_a_module_warns_of_nothing(importable):
@@ -370,5 +370,5 @@ def test_scanning_a_module_warns_of_nothing(importable):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         filters = list(warnings.filters)
-        assert finder.related('odd') == []
+        assert list(finder.related('odd')) == []
         assert warnings.filters == filters

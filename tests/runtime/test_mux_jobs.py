@@ -47,6 +47,7 @@ class FakeRouter:
     def __init__(self) -> None:
         self.sent: list[Any] = []
         self.handlers: dict[Any, Any] = {}
+        self.complaints: list[Any] = []
 
     def add_handler(self, func: Any, source: Any) -> Any:
         self.handlers[len(self.handlers) + 1000] = func
@@ -57,6 +58,9 @@ class FakeRouter:
 
     def send(self, dst: Any, handle: Any, value: Any, reply_to: Any = 0) -> Any:
         self.sent.append((dst, handle, value))
+
+    def complain(self, context_id: Any, what: Any) -> Any:
+        self.complaints.append((context_id, what))
 
     def answer(self, kind: Any, data: Any) -> Any:
         (func,) = self.handlers.values()
@@ -75,7 +79,8 @@ def exchange() -> Any:
 
 @pytest.fixture
 def entry(router: Any) -> Any:
-    entry = SimpleNamespace(context=SimpleNamespace(router=router, info={'zygote_id': 2}, name='web1'), busy=0)
+    context = SimpleNamespace(router=router, info={'zygote_id': 2}, name='web1', context_id=1)
+    entry = SimpleNamespace(context=context, busy=0)
     entry.take = lambda: setattr(entry, 'busy', entry.busy + 1)
     entry.release = lambda: setattr(entry, 'busy', entry.busy - 1)
     return entry
@@ -152,6 +157,12 @@ def test_a_client_that_is_gone_cancels_the_job_and_does_not_hold_it_up(router: A
     (frames.ERROR, payload.encode(['JobError', 'no such file', '']), protocol.JOB_FAILED),
     (frames.DATA, payload.encode({'rc': 0}), protocol.JOB_FAILED),
     (frames.DATA, payload.encode(dict(RESULT, rc='x')), protocol.JOB_FAILED),
+    (frames.DATA, payload.encode(dict(RESULT, rc=-1)), protocol.JOB_FAILED),
+    (frames.DATA, payload.encode(dict(RESULT, stdout=1 << 50)), protocol.JOB_FAILED),
+    (frames.DATA, payload.encode(dict(RESULT, stderr=[1, 2])), protocol.JOB_FAILED),
+    (frames.DATA, payload.encode(dict(RESULT, ms=float('inf'))), protocol.JOB_FAILED),
+    (frames.DATA, payload.encode(dict(RESULT, ms=float('nan'))), protocol.JOB_FAILED),
+    (frames.DATA, payload.encode(dict(RESULT, stdout_streamed=1 << 2040)), protocol.JOB_FAILED),
     (frames.DATA, payload.encode(None), protocol.JOB_FAILED),
     (frames.DATA, b'garbage', protocol.JOB_FAILED),
 ])
