@@ -5,6 +5,7 @@ import time
 from typing import Any, Dict, Set
 
 from mitogen.core import handles
+from mitogen.core.external import MAX_TEXT
 from mitogen.core.messages import OVERHEAD, Message
 from mitogen.core.router import ANYONE
 
@@ -12,8 +13,8 @@ from mitogen.core.router import ANYONE
 BURST = 16 * 1024 * 1024
 RATE = 1024 * 1024
 
-#: Longest text of a record.
-MAX_TEXT = 65536
+#: What a bracket counts: lists of lists take far longer to decode than text does.
+BRACKET = 50
 
 #: Loggers are kept for ever by the logging library, and so are the levels that they were asked about.
 MAX_NAMES = 50
@@ -58,15 +59,18 @@ class RecordSink:
         router.add_handler(self._on_log, handles.FORWARD_LOG, source=ANYONE)
 
     def _on_log(self, message: Message) -> None:
-        allowance = self._allowance(message.src_id)
-        if not allowance.spend(len(message.data) + OVERHEAD):
+        record = message.data
+        cost = OVERHEAD + len(record) + BRACKET * (record.count(b'[') + record.count(b'{'))
+        if not self._allowance(message.src_id).spend(cost):
             self._router.complain(message.src_id, 'sends more log records than are kept')
             return
         name, level, text = message.decode()
-        level = max(0, min(MAX_LEVEL, int(level)))
-        text = str(text)[:MAX_TEXT].translate(_CONTROL)
+        if not (isinstance(name, str) and isinstance(level, int) and isinstance(text, str)):
+            raise TypeError('no record')
         # No arguments: what comes from below is never used as a format.
-        self._logger(allowance, str(name)).log(level, '%s', '%s: %s' % (self._router.name_of(message.src_id), text))
+        self._logger(self._allowance(message.src_id), name).log(
+            max(0, min(MAX_LEVEL, level)), '%s',
+            '%s: %s' % (self._router.name_of(message.src_id), text[:MAX_TEXT].translate(_CONTROL)))
 
     def _allowance(self, context_id: int) -> _Allowance:
         hop: int = self._router.stream_to(context_id).remote_id

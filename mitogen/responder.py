@@ -9,7 +9,7 @@ from mitogen.core.importer import PIECE, ModuleCode
 from mitogen.core.messages import Message
 from mitogen.core.router import ANYONE, MAIN, Context
 from mitogen.parent.forwarder import pack_modules
-from mitogen.parent.modules import ModuleFinder
+from mitogen.parent.modules import ModuleFinder, inside
 from mitogen.shrink import shrink_source
 
 #: Sources in one LOAD_MODULE: well under the limit of a frame, also when they do not compress.
@@ -70,10 +70,15 @@ class ModuleResponder:
         request = message.decode()
         self.requests += 1
         if isinstance(request, str):
+            name, path, offset = request, None, 0
+        else:
+            name, path, offset = request
+        if not self.allowed(name) or path is not None and not inside(path):
+            self._router.complain(message.src_id, 'asked for code that it may not have', ' (%.100s)' % name)
+        if isinstance(request, str):
             self._answer_module(message, request)
         else:
-            package, path, offset = request
-            content = self._finder.data(package, path) if self.allowed(package) else None
+            content = self._finder.data(name, path) if self.allowed(name) else None
             message.reply(content[offset:offset + PIECE] if isinstance(content, bytes) else content)
 
     def _answer_module(self, message: Message, name: str) -> None:

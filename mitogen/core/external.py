@@ -24,6 +24,9 @@ LOG = Logger('mitogen.external')
 #: The compressed bundles that this process was started from, by package, for children of its own.
 BUNDLES: Dict[str, bytes] = {}
 
+#: Longest text of a log record. With each letter as two escapes it is less than a mailbox takes.
+MAX_TEXT = 20000
+
 #: Seconds that what was started here gets to end by itself when this process does.
 END_GRACE = 0.3
 
@@ -118,7 +121,7 @@ class ExternalContext:
         class Forwarder(logging.Handler):
             def emit(self, record: logging.LogRecord) -> None:
                 try:
-                    router.send(0, handles.FORWARD_LOG, [record.name, record.levelno, self.format(record)])
+                    router.send(0, handles.FORWARD_LOG, [record.name, record.levelno, self.format(record)[:MAX_TEXT]])
                 except Exception:
                     self.handleError(record)
         logging.root.handlers[:] = [Forwarder()]

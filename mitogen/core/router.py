@@ -20,8 +20,11 @@ ANYONE, PARENTS = -1, -2
 #: What the script that the master runs is called elsewhere; there, too, its `__name__` is not ``__main__``.
 MAIN = '__mitogen_main__'
 
-#: Most offences of one neighbour, and all behind it, that are logged: who knows more may commit them in silence.
-MAX_COMPLAINTS = 100
+#: Longest message from below to a numbered mailbox: what is there is decoded in the broker's thread, which others want.
+MAX_REQUEST = 1 << 18
+
+#: Of one neighbour and all behind it, so many are named for each kind of offence.
+MAX_OFFENDERS = 10
 
 
 class Context:
@@ -176,7 +179,7 @@ class Router:
         self._handlers: Dict[int, Tuple[Callable[[Message], Any], int, bool]] = {}
         self._contexts: Dict[int, Context] = {}
         self._listeners: Dict[int, List[Callable[[int, str], None]]] = {}
-        self._complaints: Dict[Any, Set[Tuple[int, str]]] = {}
+        self._offenders: Dict[Any, Dict[str, Set[int]]] = {}
         broker.at_end.append(self._on_broker_end)
 
     def __repr__(self) -> str:
@@ -294,10 +297,9 @@ class Router:
 
     def complain(self, context_id: int, what: str, detail: str = '') -> None:
         """Log once per context and kind of offence that it broke the protocol."""
-        key = context_id, what
-        known = self._complaints.setdefault(self.stream_to(context_id), set())
-        if key not in known and len(known) < MAX_COMPLAINTS:
-            known.add(key)
+        known = self._offenders.setdefault(self.stream_to(context_id), {}).setdefault(what, set())
+        if context_id not in known and len(known) < MAX_OFFENDERS:
+            known.add(context_id)
             LOG.error('%s %s%s; dropped, and will not be mentioned again', self.name_of(context_id), what, detail)
 
     def _route(self, frame: Frame, came_from: Any) -> None:
@@ -328,6 +330,9 @@ class Router:
         if not allowed and not (frame.kind == frames.DEAD and from_above):
             self.complain(frame.src, 'wrote to a mailbox that is not for it', ' (%d)' % frame.handle)
             return
+        if not from_above and frame.handle < handles.FIRST_FREE and len(frame.payload) > MAX_REQUEST:
+            self.complain(frame.src, 'sent more than a mailbox takes', ' (%d)' % frame.handle)
+            return
         if not persist:
             self.del_handler(frame.handle)
         try:
@@ -348,7 +353,7 @@ class Router:
         """A neighbour is gone: so is all that lay behind it. Broker thread only."""
         if self.routes is not None:
             self.routes.forget(stream)
-        self._complaints.pop(stream, None)
+        self._offenders.pop(stream, None)
         for context_id in [number for number, other in self._streams.items() if other is stream]:
             self.lose(context_id, reason)
 

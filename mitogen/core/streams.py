@@ -21,8 +21,8 @@ MAX_PENDING = 32 * 1024 * 1024
 #: What a frame that waits takes in memory besides its bytes, about.
 OVERHEAD = 100
 
-#: A line longer than this is cut, so that a program that prints no newline cannot fill memory.
-MAX_LINE = 65536
+#: A line longer than this is cut: a program that prints no newline cannot fill memory, and a record of it is taken.
+MAX_LINE = 8192
 
 #: What a child prints is logged at this level: that of logging.INFO.
 PRINTED = 20
@@ -84,6 +84,8 @@ class Stream(BasicStream):
         if data:
             self.take(broker, data)
         elif data is not None:
+            if self._parser.pending:
+                LOG.error('%s was cut off within a message', self.name)
             self.lost(broker, 'it was cut off within a message' if self._parser.pending else CLOSED)
 
     def take(self, broker: Any, data: bytes) -> None:
@@ -198,7 +200,7 @@ class LineStream(BasicStream):
         broker.defer(broker.start_receive, self)
 
     def on_receive(self, broker: Any) -> None:
-        data = self.receive_side.read(16384)
+        data = self.receive_side.read(MAX_LINE)
         if data is None:
             return
         lines: List[bytes] = (self._rest + data).split(b'\n')

@@ -44,6 +44,11 @@ def _names_in(folders: Iterable[str], package: str) -> List[str]:
     return ['%s.%s' % (package, name) for name in sorted(names) if name.isidentifier()]
 
 
+def inside(path: str) -> bool:
+    """Return whether a relative path, with slashes, stays inside of the folder that it is relative to."""
+    return not any(part in ('', '.', '..') or '\0' in part or os.sep in part for part in path.split('/'))
+
+
 class ModuleFinder:
     """Find modules, and what they will import, by the paths of this process.
 
@@ -84,11 +89,8 @@ class ModuleFinder:
         folders = _locations(_find_spec(package))
         if path is None:
             return sorted({name for folder in folders for name in _listing(folder)}) if folders else None
-        parts = path.split('/')
-        if any(part in ('', '.', '..') or '\0' in part or os.sep in part for part in parts):
-            return None
-        for folder in folders:
-            content = _read(folder, parts)
+        for folder in folders if inside(path) else ():
+            content = _read(folder, path.split('/'))
             if content is not None:
                 return content
         return None
