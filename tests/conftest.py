@@ -6,11 +6,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from tests.harness import containers
+from tests.harness import collections, containers
 from tests.harness.accounts import Accounts, throw_away_accounts
 from tests.harness.engines import MITOGEN, STOCK, Engine
 from tests.harness.environments import build_wheel, make_environment
@@ -87,6 +88,12 @@ def docker(container_machine: None) -> Iterator[containers.Engine]:
 def podman(container_machine: None) -> containers.Engine:
     """Podman, with a store that all tests of the machine share."""
     return containers.podman()
+
+
+@pytest.fixture(scope='session')
+def collections_path(machine: None) -> str:
+    """The folder of the collections that fit the ansible-core under test."""
+    return str(collections.collections_path('.'.join(version('ansible-core').split('.')[:2])))
 
 
 @pytest.fixture(scope='session')

@@ -1,5 +1,6 @@
 """What all persistent connections share: a mixin over a stock connection class."""
 
+import re
 import shlex
 import time
 from abc import abstractmethod
@@ -20,6 +21,7 @@ from ansible_mitogen.connection.outcome import TransportFailed, UseStock
 from ansible_mitogen.connection.pythons import PythonChoice, bootstrap_text, distinct
 from ansible_mitogen.connection.steps import Step
 from ansible_mitogen.mux.api import (
+    NOT_OPENED,
     ContextInfo,
     ContextLost,
     Hop,
@@ -34,11 +36,11 @@ from ansible_mitogen.mux.client import MuxClient
 
 display = Display()
 
+#: Options of programs that are followed by a secret: for kubectl, that is how it gets them.
+_SECRET_OPTION = re.compile(r'--?[\w-]*(password|token|secret)')
+
 #: What the stock plugins return: exit code, stdout, stderr.
 Result = tuple[int, bytes, bytes]
-
-#: Stands in for a hop's command when its context is wanted only if it is open already.
-_DO_NOT_OPEN = ('/bin/false',)
 
 
 class PersistentConnection(ConnectionBase):
@@ -140,6 +142,10 @@ class PersistentConnection(ConnectionBase):
         """Where commands and modules of the login account run; None for where a login leads."""
         return None
 
+    def _login_shell(self, cmd: str) -> list[str]:
+        """Return what runs a command as the login account; an empty word is the account's own shell."""
+        return ['', '-c', cmd]
+
     def _become_dialogue(self, watch: BecomeWatch) -> BecomeDialogue:
         return BecomeDialogue(watch)
 
@@ -168,7 +174,7 @@ class PersistentConnection(ConnectionBase):
             raise UseStock
         self._begin()
         if original is None:
-            argv = ['', '-c', cmd]
+            argv = self._login_shell(cmd)
         else:
             argv = [getattr(self._shell, 'executable', None) or '/bin/sh', '-c', original]
 
@@ -272,14 +278,16 @@ class PersistentConnection(ConnectionBase):
                        (time.monotonic() - began) * 1000, _listed(context.timings),
                        '.'.join(map(str, context.python_version)), context.executable)
             for step in steps:
-                self._note('hop %s: %s', step.hop.name, _readable(step.hop.argv))
+                if step.hop.argv:
+                    self._note('hop %s: %s', step.hop.name, _readable(step.hop.argv))
         return context
 
     def _hop_failed(self, steps: list[Step], failed: HopFailed) -> None:
         """Raise what the failure of a hop means for the call."""
         step = steps[failed.hop_index]
-        self._note('hop %s failed (%s): %s', step.hop.name, failed.kind, failed.message)
-        self._note('its command: %s', _readable(step.hop.argv))
+        if failed.kind != 'closed':
+            self._note('hop %s failed (%s): %s', step.hop.name, failed.kind, failed.message)
+            self._note('its command: %s', _readable(step.hop.argv))
         step.answerer.explain(failed)
         if failed.kind == 'no_python':
             raise UseStock(failed.message) from failed
@@ -293,7 +301,7 @@ class PersistentConnection(ConnectionBase):
 
     def _close_contexts(self) -> None:
         client = self._client()
-        hop = replace(self._login_step('exit 1').hop, argv=_DO_NOT_OPEN, needs_tty=False, may_prompt=False)
+        hop = replace(self._login_step('exit 1').hop, argv=NOT_OPENED)
         try:
             client.close_context(client.open([hop], lambda index, output: None))
         except HopFailed:
@@ -320,8 +328,12 @@ class _WantsTty(Exception):
 
 
 def _readable(argv: tuple[str, ...]) -> str:
-    """Return a command without the long text that starts Python: for people."""
-    return shlex.join(arg if len(arg) <= 240 else '%s [...]' % arg[:120] for arg in argv)
+    """Return a command without the long text that starts Python, and without secrets: for people."""
+    shown = [arg if len(arg) <= 240 else '%s [...]' % arg[:120] for arg in argv]
+    for at, arg in enumerate(argv[:-1]):
+        if _SECRET_OPTION.fullmatch(arg):
+            shown[at + 1] = '********'
+    return shlex.join(shown)
 
 
 def _listed(timings: Mapping[str, object]) -> str:

@@ -1,24 +1,18 @@
 """The persistent twin of the stock ssh connection."""
 
 import os
-import stat
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from ansible.errors import AnsibleError, AnsibleFileNotFound
-from ansible.module_utils.common.text.converters import to_bytes, to_native, to_text
+from ansible.module_utils.common.text.converters import to_bytes, to_text
 from ansible.plugins.connection import ssh as stock
-from ansible.utils.display import Display
 
 from ansible_mitogen.connection.outcome import TransportFailed, UseStock
-from ansible_mitogen.connection.persistent import PersistentConnection, Result
 from ansible_mitogen.connection.ssh_dialogue import PasswordDialogue, SshDialogue
 from ansible_mitogen.connection.steps import Step, digest
-from ansible_mitogen.mux.api import ContextInfo, Hop, TransferFailed
-from ansible_mitogen.mux.client import MuxClient
-
-display = Display()
+from ansible_mitogen.connection.transfers import TransferringConnection
+from ansible_mitogen.mux.api import Hop
 
 #: ssh itself gives up connecting after `timeout`. Then come authentication and the start of a shell and of Python, for
 #: which the stock plugin waits without end. This many times `timeout` for all of it is enough for a busy host.
@@ -33,7 +27,7 @@ _MAX_HOPS = 2000
 _SSH_ARGUMENTS = ('ssh_args', 'ssh_common_args', 'ssh_extra_args')
 
 
-class SshConnection(PersistentConnection):
+class SshConnection(TransferringConnection):
     """Reaches a host by the command that the stock ssh plugin builds."""
 
     #: Set by the stock builder; before ansible-core 2.19 not there until then.
@@ -43,50 +37,6 @@ class SshConnection(PersistentConnection):
     _for_hop = False
     #: What the stock class does now shall leave no master behind.
     _without_master = False
-
-    def put_file(self, in_path: str, out_path: str) -> Result:
-        """Copy a local file to the host."""
-        try:
-            self._prepare_transfer()
-            display.vvv('PUT %s TO %s' % (in_path, out_path), host=self._host_name())
-            b_in_path = to_bytes(in_path, errors='surrogate_or_strict')
-            if not os.path.exists(b_in_path):
-                raise AnsibleFileNotFound('file or module does not exist: %s' % to_native(in_path))
-            mode = stat.S_IMODE(os.stat(b_in_path).st_mode) & 0o777
-            return self._transfer(in_path, out_path, lambda client, context: client.put_file(
-                context, in_path, out_path, mode))
-        except UseStock as exc:
-            self._note_stock(exc)
-        return super().put_file(in_path, out_path)
-
-    def fetch_file(self, in_path: str, out_path: str) -> Result:
-        """Copy a file of the host to a local one."""
-        try:
-            self._prepare_transfer()
-            display.vvv('FETCH %s TO %s' % (in_path, out_path), host=self._host_name())
-            return self._transfer(in_path, out_path, lambda client, context: client.fetch_file(
-                context, in_path, out_path))
-        except UseStock as exc:
-            self._note_stock(exc)
-        return super().fetch_file(in_path, out_path)
-
-    def _prepare_transfer(self) -> None:
-        reason = self._reason_for_stock()
-        if reason:
-            raise UseStock(reason)
-        self._begin()
-
-    def _transfer(self, in_path: str, out_path: str, copy: Callable[[MuxClient, ContextInfo], None]) -> Result:
-        def serve() -> Result:
-            self._with_context(copy)
-            return 0, b'', b''
-
-        try:
-            result: Result = self._attempt(serve)
-            return result
-        except (TransferFailed, OSError) as exc:
-            raise AnsibleError('failed to transfer file to %s %s:\n\n%s' % (
-                to_native(in_path), to_native(out_path), exc)) from exc
 
     def _begin(self) -> None:
         # As in the stock class: with delegation it is another one than the play's.

@@ -2,8 +2,12 @@
 
 import inspect
 
+from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.connection import local as stock_local
 from ansible.plugins.connection import ssh as stock_ssh
+
+from ansible_mitogen.connection.persistent import PersistentConnection
+from ansible_mitogen.connection.program import ProgramConnection, starts_programs
 
 #: The stock classes that have a twin, with what it needs of them: methods and their first parameters.
 _NEEDS: dict[type, dict[str, list[str]]] = {
@@ -18,6 +22,13 @@ _NEEDS: dict[type, dict[str, list[str]]] = {
     },
 }
 
+#: The same for any other class that starts a program for each command.
+_PROGRAM_NEEDS = {
+    'exec_command': ['cmd', 'in_data', 'sudoable'],
+    'put_file': ['in_path', 'out_path'],
+    'fetch_file': ['in_path', 'out_path'],
+}
+
 _twins: dict[type, type | None] = {}
 
 
@@ -29,16 +40,24 @@ def unfit_reasons() -> list[str]:
 def twin_of(stock: type) -> type | None:
     """Return the persistent subclass of a stock class, None if there is none."""
     if stock not in _twins:
-        _twins[stock] = None if stock not in _NEEDS or _unfit_reason(stock) else _make_twin(stock)
+        _twins[stock] = _make_twin(stock) if _has_twin(stock) else None
     return _twins[stock]
+
+
+def _has_twin(stock: type) -> bool:
+    if stock in _NEEDS:
+        return not _unfit_reason(stock)
+    # What has a twin already, or is something more than ssh or local, is left as it is.
+    return issubclass(stock, ConnectionBase) and not issubclass(stock, (PersistentConnection, *_NEEDS)) and \
+        starts_programs(stock) and not _unfit_reason(stock)
 
 
 def _make_twin(stock: type) -> type:
     # Imported late: what a mixin needs of the stock module may not be there.
-    mixin: type
+    mixin: type = ProgramConnection
     if stock is stock_ssh.Connection:
         from ansible_mitogen.connection.ssh import SshConnection as mixin
-    else:
+    elif stock is stock_local.Connection:
         from ansible_mitogen.connection.local import LocalConnection as mixin
     # Ansible derives the type of a plugin from the name of its class.
     return type('Connection', (mixin, stock), {'__module__': mixin.__module__, '__doc__': mixin.__doc__})
@@ -47,7 +66,7 @@ def _make_twin(stock: type) -> type:
 def _unfit_reason(stock: type) -> str:
     if stock is stock_ssh.Connection and not callable(getattr(stock_ssh, '_ssh_retry', None)):
         return '%s._ssh_retry is not there' % stock.__module__
-    for name, wanted in _NEEDS[stock].items():
+    for name, wanted in _NEEDS.get(stock, _PROGRAM_NEEDS).items():
         method = getattr(stock, name, None)
         found = list(inspect.signature(method).parameters)[1:] if callable(method) else None
         if found is None or found[:len(wanted)] != wanted:

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+#: Stands in for a hop's command when its context is wanted only if it is open, or being opened.
+NOT_OPENED: tuple[str, ...] = ()
+
 
 class MuxError(Exception):
     """Base of what :class:`ansible_mitogen.mux.client.MuxClient` raises by itself."""
@@ -16,7 +19,7 @@ class HopFailed(MuxError):
     """A hop could not be opened.
 
     :param hop_index: which of the hops, counted from 0.
-    :param kind: `exited`, `timeout`, `no_python` or `spawn`.
+    :param kind: `exited`, `timeout`, `no_python`, `spawn`, or `closed`: it is not open, and was not to be opened.
     :param message: one sentence.
     :param output: what the hop's command printed.
     :param status: exit code of the command, when it exited; 128 + number for a signal.
@@ -73,7 +76,7 @@ class TransferFailed(MuxError):
 class Hop:
     """One step of the way to a context: a command that ends in starting our bootstrap."""
 
-    #: The complete command, with the bootstrap command inside.
+    #: The complete command, with the bootstrap command inside; or :data:`NOT_OPENED`.
     argv: tuple[str, ...]
     #: For messages: "ssh web1.example.com", "sudo root".
     name: str

@@ -32,6 +32,12 @@ class AbandonedError(Exception):
     """Whoever would answer a prompt has given up, or is gone."""
 
 
+class NotOpenError(LookupError):
+    """A context is not open, and was not to be opened."""
+
+    kind = 'closed'
+
+
 class Requester(Protocol):
     """Who asked for a context."""
 
@@ -212,8 +218,8 @@ class HopTable:
             key = request.key[:index + 1]
             entry = self._open.get(key)
             if entry is None:
-                if not hop.argv:
-                    request.requester.failed(index, LookupError('the context that it goes through is gone'))
+                if not hop.argv and key not in self._dials:
+                    request.requester.failed(index, NotOpenError('it is not open'))
                 else:
                     self._join(request, key, index, hop, parent)
                 return

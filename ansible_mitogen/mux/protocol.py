@@ -137,7 +137,7 @@ def decode_hops(listing: list[Any]) -> 'list[HopSpec]':
     hops = []
     for fields in listing:
         if not isinstance(fields, list) or len(fields) != len(_HOP_TYPES) or not all(
-                map(isinstance, fields, _HOP_TYPES)) or not fields[0] or not all(
+                map(isinstance, fields, _HOP_TYPES)) or not all(
                     isinstance(word, str) for word in fields[0]):
             raise PayloadError('a malformed hop')
         hops.append(HopSpec(*fields))

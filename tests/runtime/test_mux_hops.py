@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ansible_mitogen.mux import hops
-from ansible_mitogen.mux.hops import AbandonedError, HopTable, Request
+from ansible_mitogen.mux.hops import AbandonedError, HopTable, NotOpenError, Request
 from ansible_mitogen.mux.protocol import HopSpec
 from mitogen.core.errors import StreamError
 
@@ -71,7 +71,7 @@ class Asker:
     def __init__(self, world: Any, *keys: Any) -> None:
         self.told: list[Any] = []
         self.entry: Any = None
-        self.request: Any = Request([hop(key) for key in keys], self)
+        self.request: Any = Request([hop(key) if isinstance(key, str) else key for key in keys], self)
         world.table.begin(self.request)
 
     def prompt(self, index: Any, output: Any) -> Any:
@@ -320,4 +320,15 @@ def test_a_hop_below_a_context_that_is_gone_fails(world: Any) -> None:
     world.run()
     world.lose(ssh.entry.context)
     world.table.open_below(ssh.entry, hop('python3.9'), ssh)
-    assert ssh.told[-1] == ('failed', 0, LookupError)
+    assert ssh.told[-1] == ('failed', 0, NotOpenError)
+
+
+def test_a_hop_without_a_command_is_only_waited_for(world: Any) -> None:
+    known = hop('web1')._replace(argv=[])
+    assert Asker(world, known).told == [('failed', 0, NotOpenError)]
+    Asker(world, 'web1')
+    waiting = Asker(world, known)
+    assert waiting.told == []
+    world.run()
+    assert waiting.told == [('opened', False)]
+    assert Asker(world, known).told == [('opened', False)]

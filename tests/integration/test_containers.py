@@ -1,0 +1,178 @@
+"""Connections into containers: the stock plugins' own command lines, and modules that run from memory there."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness import images
+from tests.harness.containers import Container, Engine
+from tests.harness.engines import MITOGEN
+from tests.harness.engines import Engine as Strategy
+from tests.harness.probes import PROBE
+from tests.harness.project import Project, Run
+
+pytestmark = pytest.mark.xdist_group('containers')
+
+#: Runs in each kind of container, by whatever connection.
+TASKS = '''
+- name: probe
+  probe:
+  register: report
+- name: parent
+  command: cat /proc/{{ report.parent }}/cmdline
+- name: traces
+  command: find / -xdev ( -iname "*ansiballz*" -o -path "*/.ansible/tmp/*" )
+- name: copy
+  copy: {content: "{{ 'x' * 300000 }}", dest: "/var/tmp/{{ inventory_hostname }}", mode: "0640"}
+- name: copy again
+  copy: {content: "{{ 'x' * 300000 }}", dest: "/var/tmp/{{ inventory_hostname }}", mode: "0640"}
+- name: fetch
+  fetch: {src: "/var/tmp/{{ inventory_hostname }}", dest: "{{ playbook_dir }}/fetched/"}
+- name: raw
+  raw: echo $0; pwd
+- name: async
+  command: id -un
+  async: 60
+  poll: 1
+  # There HOME is that of the controller, and the account's folder another one: stock loses the job as well.
+  when: inventory_hostname != 'chroot'
+- name: become
+  command: id -un
+  become: true
+  become_user: guest
+- name: become by su
+  command: id -un
+  become: true
+  become_user: guest
+  become_method: su
+- name: reset
+  meta: reset_connection
+- name: after the reset
+  command: hostname
+'''
+
+
+@dataclass
+class Place:
+    """Where containers run that have an account `guest`, and how the connections find them."""
+
+    docker: Container
+    podman: Container
+    buildah: str
+    root: Path
+    env: dict[str, str]
+
+
+@pytest.fixture(scope='module')
+def place(docker: Engine, podman: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with ExitStack() as stack:
+        in_docker = stack.enter_context(docker.container(docker.image(), '--init'))
+        in_podman = stack.enter_context(podman.container(podman.image()))
+        buildah = images.run(['buildah', 'from', '--pull-never', podman.image()], podman.env).strip()
+        stack.callback(subprocess.run, ['buildah', 'rm', buildah], env=podman.env, capture_output=True)
+        root = tmp_path_factory.mktemp('root')
+        images.run(['tar', '-C', root, '-xf', images.archive_of('bookworm')])
+        # What works without any of the kernel's folders.
+        images.run(['chroot', root, 'useradd', '--create-home', 'guest'])
+        for container in (in_docker, in_podman):
+            container.add_account('guest')
+        images.run(['buildah', 'run', buildah, '--', 'useradd', '--create-home', 'guest'], podman.env)
+        for folder, mount in (('proc', ['-t', 'proc', 'proc']), ('dev', ['--bind', '/dev'])):
+            images.run(['mount', *mount, root / folder])
+            stack.callback(subprocess.run, ['umount', root / folder], capture_output=True)
+        yield Place(in_docker, in_podman, buildah, root, {**docker.settings, **podman.settings})
+
+
+@pytest.fixture
+def with_collections(project: Project, collections_path: str) -> Project:
+    project.configure('defaults', collections_path=collections_path, interpreter_python='/usr/bin/python3')
+    project.write('library/probe.py', PROBE)
+    return project
+
+
+def hosts(place: Place) -> dict[str, dict[str, Any]]:
+    """A host for each connection, by the names that users know."""
+    return {
+        'docker-short': {'ansible_connection': 'docker', 'ansible_host': place.docker.name},
+        'docker-full': {'ansible_connection': 'community.docker.docker', 'ansible_host': place.docker.name},
+        'podman-short': {'ansible_connection': 'podman', 'ansible_host': place.podman.name},
+        'podman-full': {'ansible_connection': 'containers.podman.podman', 'ansible_host': place.podman.name},
+        'buildah': {'ansible_connection': 'containers.podman.buildah', 'ansible_host': place.buildah},
+        'chroot': {'ansible_connection': 'community.general.chroot', 'ansible_host': str(place.root)},
+    }
+
+
+def assert_runs_from_memory(run: Run, host: str) -> None:
+    """The module was a fork of our zygote, and no file of it has been in the container."""
+    assert 'MITOGEN-1' in run.task('parent', host).result['stdout']
+    assert run.task('traces', host).result['stdout'] == ''
+
+
+def test_every_connection_runs_modules_from_memory(with_collections: Project, place: Place) -> None:
+    project = with_collections
+    everywhere = hosts(place)
+    for name, variables in everywhere.items():
+        project.add_host(name, variables)
+    run = project.play(TASKS, MITOGEN, env=place.env, arguments=['-vvv']).assert_ok()
+    assert 'left to the stock' not in run.text
+    for host in everywhere:
+        assert_runs_from_memory(run, host)
+        assert run.task('copy', host).status == 'changed'
+        assert run.task('copy again', host).status == 'ok'
+        assert (project.folder / 'fetched' / host / 'var' / 'tmp' / host).read_text() == 'x' * 300000
+        assert run.task('raw', host).result['stdout_lines'] == ['/bin/sh', '/']
+        assert host == 'chroot' or run.task('async', host).result['stdout'] == 'root'
+        assert run.task('become', host).result['stdout'] == 'guest'
+        assert run.task('become by su', host).result['stdout'] == 'guest'
+        assert run.task('after the reset', host).status == 'changed'
+    assert not run.left
+
+
+def test_options_of_the_stock_plugin_mean_what_they_do(with_collections: Project, place: Place) -> None:
+    project = with_collections
+    project.add_host('c1', ansible_connection='docker', ansible_host=place.docker.name, ansible_user='guest',
+                     ansible_docker_extra_args='--log-level error', ansible_docker_working_dir='/usr/share',
+                     ansible_docker_extra_env={'GIVEN': 'yes'})
+    run = project.play('''
+        - {name: probe, probe: }
+        - {name: raw, raw: id -un}
+    ''', MITOGEN, env=place.env, arguments=['-vvv']).assert_ok()
+    probe = run.task('probe').result
+    assert (probe['cwd'], probe['environ']['GIVEN'], probe['environ']['HOME']) == ('/usr/share', 'yes', '/home/guest')
+    assert run.task('raw').result['stdout'].strip() == 'guest'
+    assert 'docker --log-level error exec -u guest -e GIVEN=yes -w /usr/share -i' in run.text
+
+
+def test_a_container_that_is_not_there_is_unreachable(
+        engine: Strategy, with_collections: Project, place: Place) -> None:
+    project = with_collections
+    project.configure('connection', pipelining='False')
+    for name in ('docker', 'podman'):
+        project.add_host(name, ansible_connection=name, ansible_host='mt-none')
+    project.add_host('there', ansible_connection='docker', ansible_host=place.docker.name)
+    run = project.play('- {name: ping, ping: }', engine, env=place.env)
+    assert [run.task('ping', host).status for host in ('docker', 'podman', 'there')] == [
+        'unreachable', 'unreachable', 'ok']
+    if engine.ours:
+        for host, said in (('docker', 'Error response from daemon: No such container: mt-none'),
+                           ('podman', 'Error: no container with name or ID "mt-none"')):
+            assert '%s mt-none: %s' % (host, said) in run.task('ping', host).message
+
+
+def test_a_container_without_python_serves_raw(engine: Strategy, with_collections: Project, docker: Engine) -> None:
+    project = with_collections
+    with docker.container(docker.image(), '--init') as container:
+        container.run('sh', '-c', 'rm /usr/bin/python3*')
+        project.add_host('bare', ansible_connection='docker', ansible_host=container.name)
+        run = project.play('''
+            - {name: raw, raw: uname}
+            - {name: ping, ping: }
+        ''', engine, env=dict(docker.settings))
+    assert run.task('raw').result['stdout'].strip() == 'Linux'
+    assert run.task('ping').status == 'failed'
+    assert '/usr/bin/python3' in run.text
