@@ -176,10 +176,13 @@ class ProgramConnection(TransferringConnection):
         return command
 
     def _stock_exec(self, cmd: str) -> None:
-        # Some do in it what their command needs.
+        self._stock(False, self._stock_class().exec_command, self, cmd, in_data=None, sudoable=False)
+
+    def _stock(self, alone: bool, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        # When they connect some learn what their commands need.
         self._connected = False
         try:
-            self._stock_class().exec_command(self, cmd, in_data=None, sudoable=False)
+            return super()._stock(alone, method, *args, **kwargs)
         finally:
             self._connected = True
 

@@ -32,7 +32,7 @@ class TransferringConnection(PersistentConnection):
                 context, in_path, self._path_there(out_path), mode))
         except UseStock as exc:
             self._note_stock(exc)
-        return super().put_file(in_path, out_path)
+        return self._stock(False, super().put_file, in_path, out_path)
 
     def fetch_file(self, in_path: str, out_path: str) -> Result:
         """Copy a file of the host to a local one."""
@@ -43,7 +43,7 @@ class TransferringConnection(PersistentConnection):
                 context, self._path_there(in_path), out_path))
         except UseStock as exc:
             self._note_stock(exc)
-        return super().fetch_file(in_path, out_path)
+        return self._stock(False, super().fetch_file, in_path, out_path)
 
     def _path_there(self, path: str) -> str:
         """Return what the stock class makes of a path on the host; a relative one is found from the home folder."""
