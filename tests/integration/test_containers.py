@@ -119,7 +119,7 @@ def test_every_connection_runs_modules_from_memory(with_collections: Project, pl
     everywhere = hosts(place)
     for name, variables in everywhere.items():
         project.add_host(name, variables)
-    run = project.play(TASKS, MITOGEN, env=place.env, arguments=['-vvv']).assert_ok()
+    run = project.play(TASKS, MITOGEN, env=place.env, arguments=['-vvv'], timeout=400).assert_ok()
     assert 'left to the stock' not in run.text
     for host in everywhere:
         assert_runs_from_memory(run, host)
