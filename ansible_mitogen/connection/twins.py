@@ -49,7 +49,11 @@ def _has_twin(stock: type) -> bool:
         return not _unfit_reason(stock)
     # What has a twin already, or is something more than ssh or local, is left as it is.
     return issubclass(stock, ConnectionBase) and not issubclass(stock, (PersistentConnection, *_NEEDS)) and \
-        starts_programs(stock) and not _unfit_reason(stock)
+        (starts_programs(stock) or _is_lxc(stock)) and not _unfit_reason(stock)
+
+
+def _is_lxc(stock: type) -> bool:
+    return stock.__module__ == 'ansible_collections.community.general.plugins.connection.lxc'
 
 
 def _make_twin(stock: type) -> type:
@@ -59,6 +63,8 @@ def _make_twin(stock: type) -> type:
         from ansible_mitogen.connection.ssh import SshConnection as mixin
     elif stock is stock_local.Connection:
         from ansible_mitogen.connection.local import LocalConnection as mixin
+    elif _is_lxc(stock):
+        from ansible_mitogen.connection.lxc import LxcConnection as mixin
     # Ansible derives the type of a plugin from the name of its class.
     return type('Connection', (mixin, stock), {'__module__': mixin.__module__, '__doc__': mixin.__doc__})
 

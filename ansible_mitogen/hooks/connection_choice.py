@@ -1,19 +1,25 @@
 """The loader's answer for a connection that has a persistent twin becomes that twin."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 from ansible.plugins.loader import connection_loader
 from ansible.utils.display import Display
 
+from ansible_mitogen.connection.container_exec import SUBSTITUTES
 from ansible_mitogen.connection.twins import twin_of, unfit_reasons
 from ansible_mitogen.hooks.base import Hook, parameters_of
 
 display = Display()
 
 
+#: Where our own plugins are, for those who name them.
+PLUGINS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'plugins', 'connection')
+
+
 class ConnectionChoice(Hook):
-    """Gives plays that ask for ``ssh`` or ``local``, by whatever name, the persistent connection.
+    """Gives plays that ask for ``ssh``, ``local``, ``docker`` or the like, by whatever name, persistent connections.
 
     The loader does all that it does otherwise, then the object's class is
     changed: name, options and variables are those of the stock plugin.
@@ -21,7 +27,7 @@ class ConnectionChoice(Hook):
 
     name = 'connection'
     replaces = 'ansible.plugins.loader.connection_loader.get_with_context'
-    loss = 'connections are persistent only in plays that name mitogen_ssh or mitogen_local'
+    loss = 'connections are persistent only in plays that name mitogen_ssh, mitogen_local and so on'
 
     def unfit_reason(self) -> str:
         """Return why it cannot be installed here, '' if it can."""
@@ -35,6 +41,7 @@ class ConnectionChoice(Hook):
         for reason in unfit_reasons():
             display.warning('mitogen does not know this version of a connection plugin, which is left as it is: %s'
                             % reason)
+        connection_loader.add_directory(PLUGINS)
         connection_loader.get_with_context = choosing_twins(connection_loader.get_with_context)
 
 
@@ -42,6 +49,9 @@ def choosing_twins(stock_get: Callable[..., Any]) -> Callable[..., Any]:
     """Return a loader's method that makes twins of what `stock_get` returns."""
     def get_with_context(name: str, *args: Any, **kwargs: Any) -> Any:
         result = stock_get(name, *args, **kwargs)
+        if result.object is None and name in SUBSTITUTES:
+            # The collection with the stock plugin is not installed.
+            result = stock_get('mitogen_' + name, *args, **kwargs)
         connection = result.object
         # Those who ask for a local connection for purposes of their own, such as network connections which run
         # everything on the controller, do not pass what tasks do.

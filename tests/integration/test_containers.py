@@ -177,3 +177,29 @@ def test_a_container_without_python_serves_raw(engine: Strategy, with_collection
     assert run.task('raw').result['stdout'].strip() == 'Linux'
     assert run.task('ping').status == 'failed'
     assert '/usr/bin/python3' in run.text
+
+
+def test_our_own_names_and_what_works_without_the_collections(
+        project: Project, place: Place, collections_path: str) -> None:
+    project.configure('defaults', interpreter_python='/usr/bin/python3', collections_path=str(project.home))
+    for name in ('docker', 'mitogen_docker', 'podman', 'mitogen_podman'):
+        project.add_host(name, ansible_connection=name, ansible_host=(
+            place.docker if 'docker' in name else place.podman).name, ansible_user='guest')
+    for name in ('lxd', 'mitogen_lxd'):
+        project.add_host(name, ansible_connection=name)
+    tasks = '''
+        - {name: copy, copy: {content: abc, dest: "/tmp/{{ inventory_hostname }}"}}
+        - {name: who, command: id -un}
+    '''
+    without = project.play(tasks, MITOGEN, env=place.env, arguments=['-vvv'])
+    assert "the connection plugin 'lxd' was not found" in without.task('copy', 'lxd').message
+    assert 'mitogen_lxd needs the collection community.general, which is not installed' in without.task(
+        'copy', 'mitogen_lxd').message
+    project.configure('defaults', collections_path=collections_path)
+    with_them = project.play(tasks, MITOGEN, env=place.env, arguments=['-vvv'], hosts='mitogen_docker')
+    for run, names in ((without, ('docker', 'mitogen_docker', 'podman', 'mitogen_podman')),
+                       (with_them, ('mitogen_docker',))):
+        for name in names:
+            assert run.task('who', name).result['stdout'] == 'guest'
+        assert 'left to the stock' not in run.text
+    assert 'docker exec -u guest -i' in with_them.text
