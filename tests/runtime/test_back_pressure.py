@@ -19,6 +19,8 @@ for _ in range(hops):
 inbox = Receiver(router, source=path[-1].context_id)
 done = path[-1].call_async(remote.send_blocks, inbox.to_sender(), count, size)
 # Nothing is read at first: what comes all the same, does so while this sleeps.
+while inbox.empty():
+    time.sleep(0.01)
 time.sleep(1)
 unread = len(inbox._messages)
 expected = 0
