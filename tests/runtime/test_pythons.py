@@ -1,5 +1,6 @@
 """Every Python of this machine that a target may have, as one: calls, imports, zygote, and children of its own."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -201,6 +202,26 @@ def test_it_runs_with_its_own_libraries_in_a_local_child(router: Router, version
     assert '3.%d' % child.call(remote.describe)['version'][1] == version
     assert child.call(remote.double, 2) == 4
     child.shutdown(wait=True, timeout=SOON)
+
+
+def test_a_package_of_a_hundred_modules_comes_in_few_requests(router: Router, target: Context, tmp_path: Path,
+                                                              version: str, monkeypatch: Any) -> None:
+    # Another name for each target, since this process imports it too.
+    name = 'hundred_%s' % version.replace('.', '_')
+    (tmp_path / name).mkdir()
+    for number in range(99):
+        (tmp_path / name / ('part_%d.py' % number)).write_text(
+            'from %s import part_%d\n' % (name, number // 2) * bool(number) + 'number = %d\n' % number)
+    (tmp_path / name / '__init__.py').write_text(
+        ''.join('from %s import part_%d\n' % (name, number) for number in reversed(range(99))))
+    (tmp_path / name / 'remote_part.py').write_text(
+        'import sys\ndef count():\n    package = __name__.partition(".")[0]\n'
+        '    return sum(name.startswith(package) for name in sys.modules)\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    count = importlib.import_module(name + '.remote_part').count
+    before = router.responder.requests
+    assert target.call(count) == 101
+    assert router.responder.requests - before <= 5
 
 
 # No Python that would do
