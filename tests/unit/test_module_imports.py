@@ -1,0 +1,78 @@
+"""Modules are built of the same files, whether their syntax trees were kept or not."""
+
+import base64
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('ansible', reason='needs ansible-core, which the environments of the test command have')
+
+from ansible import constants as C
+from ansible.errors import AnsibleError
+from ansible.executor import module_common
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader, module_loader
+from ansible.template import Templar
+from ansible.utils.collection_loader import AnsibleCollectionConfig
+
+from ansible_mitogen.ansiballz import parse_payload
+from ansible_mitogen.hooks.module_imports import ModuleImports, keeping_trees
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _collections() -> None:
+    if AnsibleCollectionConfig.collection_finder is None:
+        init_plugin_loader()
+
+
+def built(name: str) -> dict[str, bytes]:
+    """The files of a module, by path."""
+    module = module_common.modify_module(
+        module_name=name, module_path=module_loader.find_plugin(name), module_args={}, templar=Templar(DataLoader()),
+        task_vars={'ansible_python_interpreter': '/usr/bin/python3'})
+    payload = parse_payload(module.b_module_data)
+    assert payload is not None
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(payload.zip_base64))) as archive:
+        return {path: archive.read(path) for path in archive.namelist()}
+
+
+def test_modules_are_built_of_the_same_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    names = ['ansible.builtin.ping', 'ansible.builtin.dnf', 'ansible.builtin.ping', 'ansible.builtin.uri']
+    stock = module_common._compile_module_ast
+    parsed: list[str] = []
+
+    def noting(name: str, source: bytes) -> object:
+        parsed.append(name)
+        return stock(name, source)
+
+    outcomes = []
+    for kind, compile_ast in (('stock', stock), ('kept', keeping_trees(noting))):
+        monkeypatch.setattr(module_common, '_compile_module_ast', compile_ast)
+        files = []
+        for number, name in enumerate(names):
+            # A cache of its own for each, so that it is really built.
+            monkeypatch.setattr(C, 'DEFAULT_LOCAL_TMP', str(tmp_path / kind / str(number)))
+            files.append(built(name))
+        outcomes.append(files)
+    assert outcomes[0] == outcomes[1]
+    assert parsed and len(parsed) == len(set(parsed))
+
+
+def test_source_that_cannot_be_parsed_is_an_error_each_time() -> None:
+    ours = keeping_trees(module_common._compile_module_ast)
+    for _ in range(2):
+        with pytest.raises(AnsibleError):
+            ours('broken', b'if:')
+
+
+def test_hook_fits_and_notices_what_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = ModuleImports()
+    assert hook.unfit_reason() == ''
+    monkeypatch.setattr(module_common, '_compile_module_ast', lambda source: None)
+    assert hook.unfit_reason().endswith('takes the parameters source')
+    monkeypatch.delattr(module_common, '_compile_module_ast')
+    assert hook.unfit_reason() == ''
+    hook.install(5)
+    assert not hasattr(module_common, '_compile_module_ast')
