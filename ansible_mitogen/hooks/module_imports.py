@@ -14,7 +14,7 @@ _MAX_KEPT = 500
 class ModuleImports(Hook):
     """Keeps the syntax trees in which Ansible looks for what a module imports.
 
-    For each kind of module that a run uses, Ansible parses the module and some fifty files that nearly all modules import.
+    For each kind of module that a run uses, Ansible parses it and some fifty files that nearly all modules import.
     """
 
     name = 'imports'
@@ -41,7 +41,7 @@ def _is_wanted() -> bool:
 
 
 def keeping_trees(stock_compile: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
-    """Return a function that parses each source once. Those who walk a tree change nothing in it that depends on them."""
+    """Return a function that parses each source once. Those who walk a tree leave nothing of theirs in it."""
     kept: dict[str | bytes, Any] = {}
 
     def compile_module_ast(module_name: str, source_code: Any) -> Any:
