@@ -10,7 +10,7 @@ import os
 import threading
 
 from ansible_mitogen.mux.client import MuxClient, Waiting
-from ansible_mitogen.mux.launcher import ensure_mux, remove_dead
+from ansible_mitogen.mux.launcher import ensure_mux, find_mux, remove_dead
 
 #: Name of a file for the multiplexer's log. By default it keeps none.
 LOG_VARIABLE = 'MITOGEN_MUX_LOG'
@@ -58,7 +58,16 @@ def client(forks: int) -> MuxClient:
 
     :param forks: how many connections it opens at a time, if it must be started.
     """
-    path = _path or _ensure(forks)
+    return _client_at(_path or _ensure(forks))
+
+
+def running_client() -> MuxClient | None:
+    """Return this thread's client of the multiplexer; None if none has been started."""
+    path = _path or find_mux(owner_pid())
+    return None if path is None else _client_at(path)
+
+
+def _client_at(path: str) -> MuxClient:
     mine: MuxClient | None = getattr(_clients, 'client', None)
     if mine is None or mine.path != path:
         # It listens before it is started: if nobody does, then it is gone.

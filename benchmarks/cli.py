@@ -22,6 +22,7 @@ from benchmarks.paths import CHECKOUT, BenchError
 from benchmarks.profiling import profile_scenario
 from benchmarks.report import Row
 from benchmarks.scenarios import SCENARIOS, select_scenarios
+from benchmarks.simulation import simulated_table
 from benchmarks.target import Target, missing_requirements
 from benchmarks.venvs import CORES
 
@@ -55,6 +56,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--no-wire', action='store_true', help='leave out the pass that counts bytes and packets')
     parser.add_argument(
         '--rtt', type=float, default=0.0, metavar='MS', help='round trip that the link to the target has'
+    )
+    parser.add_argument(
+        '--nofile', type=int, default=0, metavar='N', help='limit of open files that the controller gets (ulimit -n)'
+    )
+    parser.add_argument(
+        '--simulated', type=int, action='append', metavar='N', help='measure us on N hosts that one process plays'
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write all samples to FILE')
     parser.add_argument(
@@ -99,7 +106,8 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def measure(bench: Bench, rows: list[Row], engines: list[Engine], rounds: int, delay: float, wire: bool) -> None:
+def measure(bench: Bench, rows: list[Row], engines: list[Engine], rounds: int, delay: float, wire: bool,
+            prefix: tuple[str, ...] = ()) -> None:
     """Fill `rows`: all engines in turn, again and again, so that noise hits all alike."""
     for engine in engines:
         # Not counted: byte-code of a fresh checkout or environment is compiled here.
@@ -110,7 +118,7 @@ def measure(bench: Bench, rows: list[Row], engines: list[Engine], rounds: int, d
             # Another engine goes first in each round: none always finds the machine as the same predecessor left it.
             start = number % len(engines)
             for engine in engines[start:] + engines[:start]:
-                samples[engine.name] = bench.run(engine, row.scenario, delay=delay)
+                samples[engine.name] = bench.run(engine, row.scenario, prefix, delay)
             # In the order of the tables, whoever ran first.
             row.rounds.append({engine.name: samples[engine.name] for engine in engines})
             walls = ', '.join(f'{engine.name} {samples[engine.name].wall:.2f} s' for engine in engines)
@@ -168,6 +176,9 @@ def _run(args: argparse.Namespace) -> None:
         print(text)
         _write_markdown(args, CHECKOUT / 'benchmarks' / 'README.md', text)
         return
+    if args.simulated:
+        print(simulated_table(args.simulated, ENGINES['us'](args.core), args.nofile))
+        return
     names = [name for name in args.engines.split(',') if name]
     unknown = [name for name in names if name not in ENGINES]
     if unknown or not names:
@@ -182,9 +193,11 @@ def _run(args: argparse.Namespace) -> None:
                     print(profile_scenario(bench, engine, row.scenario, args.profile))
             return
         wire = not (args.quick or args.no_wire or args.rtt)
-        measure(bench, rows, engines, rounds, args.rtt / 2000, wire)
+        prefix = ('prlimit', f'--nofile={args.nofile}:{args.nofile}') if args.nofile else ()
+        measure(bench, rows, engines, rounds, args.rtt / 2000, wire, prefix)
     shown = [engine.name for engine in engines]
     tables = [describe(engines, rounds, args.rtt), report.wall_table(rows, shown), report.cpu_table(rows, shown)]
+    tables += filter(None, [report.memory_table(rows, shown)])
     if wire:
         tables.append(report.wire_table(rows, shown))
     text = '\n\n'.join(tables)

@@ -9,7 +9,6 @@ from benchmarks.venvs import CORES, ensure_venv, installed_version
 #: Settings that every engine gets: what a user who cares about speed sets for stock Ansible.
 COMMON_SETTINGS = {
     'defaults': {
-        'forks': '20',
         'deprecation_warnings': 'False',
         'localhost_warning': 'False',
         'retry_files_enabled': 'False',
@@ -37,10 +36,10 @@ class Engine:
     defaults: dict[str, str] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
 
-    def write_config(self, path: Path, ssh_args: str) -> None:
+    def write_config(self, path: Path, ssh_args: str, forks: int) -> None:
         """Write the ansible.cfg that this engine runs with."""
         sections = {name: dict(values) for name, values in COMMON_SETTINGS.items()}
-        sections['defaults'].update(self.defaults)
+        sections['defaults'].update(self.defaults, forks=str(forks))
         sections['ssh_connection'] = {'ssh_args': ssh_args, 'pipelining': 'True'}
         lines = []
         for section, values in sections.items():

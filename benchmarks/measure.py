@@ -17,8 +17,9 @@ from benchmarks.relay import Relay, Traffic
 from benchmarks.scenarios import Scenario
 from benchmarks.target import APPLICATION, Target
 
-#: Seconds that one run may take; the slowest needs a tenth of it on an idle machine.
+#: Seconds that one run may take; the slowest needs a tenth of it on an idle machine. More for those on request.
 RUN_TIMEOUT = 300
+LONG_TIMEOUT = 3600
 
 #: What the copy scenario sends.
 SMALL_FILES = 100
@@ -36,6 +37,7 @@ class Sample:
     :ivar target_cpu: CPU seconds of the sessions on the target, sshd's own for them included.
     :ivar left_here: command lines of processes still there a second after the command had returned.
     :ivar left_there: those on the target, two seconds after the connections were closed.
+    :ivar memory: MiB, the peak of the command and all that it started, ssh clients left out; 0 if nobody looked.
     :ivar outcome: what the play recap says for each host, to compare engines.
     """
 
@@ -45,6 +47,7 @@ class Sample:
     left_here: list[str] = field(default_factory=list)
     left_there: list[str] = field(default_factory=list)
     outcome: dict[str, str] = field(default_factory=dict)
+    memory: float = 0.0
 
 
 class Bench:
@@ -90,9 +93,8 @@ class Bench:
 
     def _run_in(self, home: Path, engine: Engine, scenario: Scenario, port: int, prefix: tuple[str, ...]) -> Sample:
         self._target.write_ssh_config(home / 'ssh_config', port)
-        engine.write_config(
-            home / 'ansible.cfg', f'-F {home}/ssh_config -C -o ControlMaster=auto -o ControlPersist=60s'
-        )
+        ssh_args = f'-F {home}/ssh_config -C -o ControlMaster=auto -o ControlPersist=60s'
+        engine.write_config(home / 'ansible.cfg', ssh_args, scenario.forks)
         self._write_inventory(home / 'hosts.ini', engine, scenario)
         variables = {'bench_work': str(self._target.work), 'bench_files': str(self._files)}
         variables['bench_app_account'] = APPLICATION
@@ -101,12 +103,13 @@ class Bench:
         spec = {
             'argv': [*prefix, *argv],
             'cwd': str(home),
-            'env': _environment(home, engine),
+            'env': environment(home, engine),
             'log': str(log),
-            'timeout': RUN_TIMEOUT,
+            'timeout': LONG_TIMEOUT if scenario.on_request else RUN_TIMEOUT,
+            'watch_memory': scenario.memory_budget is not None,
         }
         before = self._target.cpu()
-        result = _supervise(spec)
+        result = supervise(spec)
         left_there = self._target.settle()
         output = log.read_text(errors='replace') if log.exists() else ''
         if result['status'] or result['timed_out']:
@@ -119,6 +122,7 @@ class Bench:
             left_here=result['left'],
             left_there=left_there,
             outcome=_outcome(output),
+            memory=result['peak_kib'] / 1024,
         )
 
     def _write_inventory(self, path: Path, engine: Engine, scenario: Scenario) -> None:
@@ -127,12 +131,12 @@ class Bench:
         path.write_text(f'[web]\n{hosts}\n[web:vars]\n{variables}')
 
 
-def _supervise(spec: dict[str, Any]) -> dict[str, Any]:
+def supervise(spec: dict[str, Any]) -> dict[str, Any]:
     """Run `benchmarks.supervise`; whatever happens, it ends what it has started."""
     argv = [sys.executable, str(CHECKOUT / 'benchmarks' / 'supervise.py'), json.dumps(spec)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as supervisor:
         try:
-            output, errors = supervisor.communicate(timeout=RUN_TIMEOUT + 60)
+            output, errors = supervisor.communicate(timeout=spec['timeout'] + 60)
         except BaseException:
             supervisor.terminate()
             raise
@@ -142,7 +146,8 @@ def _supervise(spec: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _environment(home: Path, engine: Engine) -> dict[str, str]:
+def environment(home: Path, engine: Engine) -> dict[str, str]:
+    """Return the environment of a run: nothing of the caller's but what it needs."""
     return {
         'HOME': str(home),
         'PATH': f'{engine.venv}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',

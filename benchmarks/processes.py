@@ -68,6 +68,15 @@ def command_line(pid: int) -> str:
         return ''
 
 
+def memory(pid: int) -> int:
+    """Return the proportional share of memory of a process, in KiB; 0 if it is gone."""
+    try:
+        with open(f'/proc/{pid}/smaps_rollup', encoding='ascii') as file:
+            return next((int(line.split()[1]) for line in file if line.startswith('Pss:')), 0)
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0
+
+
 def reaped_cpu(pid: int) -> float:
     """Return the CPU seconds of all children that process `pid` has waited for."""
     fields = read_stat(pid)

@@ -70,7 +70,8 @@ def _times(value: float | None) -> str:
     return '–' if value is None else f'{value:.2f} ×'
 
 
-def _table(header: list[str], body: list[list[str]]) -> str:
+def table(header: list[str], body: list[list[str]]) -> str:
+    """Return a table in Markdown; all columns but the first hold numbers."""
     lines = ['| ' + ' | '.join(header) + ' |', '| --- |' + ' ---: |' * (len(header) - 1)]
     lines += ['| ' + ' | '.join(cells) + ' |' for cells in body]
     return '\n'.join(lines)
@@ -99,7 +100,7 @@ def wall_table(rows: list[Row], engines: list[str]) -> str:
         ]
         for row in rows
     ]
-    return _table(header, body)
+    return table(header, body)
 
 
 def cpu_table(rows: list[Row], engines: list[str]) -> str:
@@ -114,7 +115,17 @@ def cpu_table(rows: list[Row], engines: list[str]) -> str:
                 value = row.median(engine, quantity)
                 cells.append(_number(None if value is None else value * 1000 / row.scenario.units, 1))
         body.append(cells)
-    return _table(header, body)
+    return table(header, body)
+
+
+def memory_table(rows: list[Row], engines: list[str]) -> str:
+    """Return the table of peak memory, of the scenarios where it was looked at; empty if there is none."""
+    body = [
+        [row.scenario.title, *(_number(row.median(engine, 'memory'), 0) for engine in engines),
+         f'{row.scenario.memory_budget:g}']
+        for row in rows if row.scenario.memory_budget is not None
+    ]
+    return table(['peak memory of the controller, MiB', *engines, 'budget'], body) if body else ''
 
 
 def wire_table(rows: list[Row], engines: list[str]) -> str:
@@ -129,7 +140,7 @@ def wire_table(rows: list[Row], engines: list[str]) -> str:
         packets = [str(traffic.packets) if traffic else '–' for traffic in found]
         turns = [str(traffic.turns) if traffic else '–' for traffic in found]
         body.append([row.scenario.title, *kib, *packets, *turns])
-    return _table(header, body)
+    return table(header, body)
 
 
 def remarks(rows: list[Row], engines: list[str]) -> list[str]:
@@ -146,6 +157,9 @@ def remarks(rows: list[Row], engines: list[str]) -> list[str]:
             lines.append(
                 f'{scenario.name}: {traffic.bytes} bytes on the wire where the budget is {scenario.wire_budget}'
             )
+        memory = row.median('us', 'memory')
+        if scenario.memory_budget and memory and memory > scenario.memory_budget:
+            lines.append(f'{scenario.name}: {memory:.0f} MiB where the budget is {scenario.memory_budget:g}')
         for engine in engines:
             spread = row.spread(engine)
             if spread is not None and spread > 1.5:

@@ -17,6 +17,9 @@ class Scenario:
     :ivar times_peer: to reach, times faster than the peer.
     :ivar times_stock: to reach, times faster than stock.
     :ivar wire_budget: bytes on the wire that our engine may use, if there is a budget.
+    :ivar forks: how many hosts are worked on at a time.
+    :ivar memory_budget: MiB that the controller's processes may take besides the ssh clients, if that is measured.
+    :ivar on_request: it is left out unless it is named.
     """
 
     name: str
@@ -27,6 +30,9 @@ class Scenario:
     times_peer: float | None = None
     times_stock: float | None = None
     wire_budget: int | None = None
+    forks: int = 20
+    memory_budget: float | None = None
+    on_request: bool = False
 
     def argv(self, bin_dir: str, playbooks: str, inventory: str, variables: dict[str, str]) -> list[str]:
         """Return the command line that runs this scenario."""
@@ -48,13 +54,17 @@ SCENARIOS = {
         Scenario('copy', 'copy of 100 small files', 1, 100, 'copy.yml', 1.5),
         Scenario('role', '22-task realistic role', 1, 22, 'role.yml', 2),
         Scenario('ping', 'a single ping (ad hoc)', 1, 1, times_stock=1),
+        # 300 MiB for 200 hosts, 1 MiB for each further one.
+        Scenario('scale', '10 tasks on 300 hosts', 300, 3000, 'hosts.yml', forks=200, memory_budget=400,
+                 on_request=True),
     )
 }
 
 
 def select_scenarios(names: list[str]) -> list[Scenario]:
-    """Return the scenarios called `names`, all of them for an empty list."""
+    """Return the scenarios called `names`; for an empty list all that are not on request only."""
     unknown = [name for name in names if name not in SCENARIOS]
     if unknown:
         raise BenchError(f'no scenario {", ".join(unknown)}; there are {", ".join(SCENARIOS)}')
-    return [SCENARIOS[name] for name in names or SCENARIOS]
+    wanted = names or [name for name, scenario in SCENARIOS.items() if not scenario.on_request]
+    return [SCENARIOS[name] for name in wanted]

@@ -79,7 +79,7 @@ class BecomeWatch:
 
     def saved(self) -> 'SavedState':
         """Return a context manager that puts the plugin's state back at its end: stock code may use it afterwards."""
-        return SavedState(self.plugin)
+        return SavedState(self.plugin, self)
 
     def user(self) -> str:
         """Return whom it changes to, for messages."""
@@ -112,18 +112,18 @@ class BecomeWatch:
 
 
 class SavedState:
-    """Puts attributes of a become plugin back."""
+    """Puts attributes of objects back."""
 
-    def __init__(self, plugin: Any) -> None:
-        self._attributes = vars(plugin)
-        self._saved = dict(self._attributes)
+    def __init__(self, *objects: object) -> None:
+        self._saved = [(vars(one), dict(vars(one))) for one in objects]
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, *exc_info: object) -> None:
-        self._attributes.clear()
-        self._attributes.update(self._saved)
+        for attributes, saved in self._saved:
+            attributes.clear()
+            attributes.update(saved)
 
 
 class BecomeDialogue:

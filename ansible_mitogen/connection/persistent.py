@@ -1,38 +1,53 @@
 """What all persistent connections share: a mixin over a stock connection class."""
 
+import functools
+import os
 import re
 import shlex
+import stat
+import tempfile
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 from ansible import constants as C
 from ansible import context as cli_context
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from ansible.module_utils.common.text.converters import to_text
+from ansible.module_utils.common.text.converters import to_bytes, to_text
 from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
 
 from ansible_mitogen import ansiballz, link
+from ansible_mitogen.connection import housekeeping
 from ansible_mitogen.connection.become import BecomeDialogue, BecomeWatch
+from ansible_mitogen.connection.foresight import Foresight, Heard, Rehearsal, borrowed
+from ansible_mitogen.connection.housekeeping import Chore
 from ansible_mitogen.connection.outcome import TransportFailed, UseStock
 from ansible_mitogen.connection.pythons import PythonChoice, bootstrap_text, distinct
+from ansible_mitogen.connection.staging import Staging
 from ansible_mitogen.connection.steps import Step
 from ansible_mitogen.mux.api import (
     NOT_OPENED,
+    Before,
     ContextInfo,
     ContextLost,
+    Either,
     Hop,
     HopFailed,
     JobFailed,
     ModuleCall,
     MuxError,
     MuxGone,
+    StageFailed,
     TransferFailed,
 )
+from ansible_mitogen.mux.api import Step as StageStep
 from ansible_mitogen.mux.client import MuxClient
+from ansible_mitogen.mux.protocol import INLINE
+from ansible_mitogen.profile import label
 
 display = Display()
 
@@ -55,8 +70,17 @@ class PersistentConnection(ConnectionBase):
     has_pipelining = True
     has_tty = True
 
+    #: Whether what Ansible does to prepare a job may wait for it.
+    _stages_chores = False
+
+    #: The task that it serves, where that is of interest.
+    mitogen_task_id = ''
+    _inventory_name = ''
+
     _become_watch: BecomeWatch | None = None
     _python_choice: PythonChoice | None = None
+    _rehearsal: Rehearsal | None = None
+    _foresight: Foresight | None = None
 
     def set_become_plugin(self, plugin: Any) -> None:
         """Take the become plugin of a task, and watch what it wraps."""
@@ -65,6 +89,7 @@ class PersistentConnection(ConnectionBase):
 
     def _resolve_option_variables(self, variables: Any, templar: Any) -> Any:
         self._python_choice = PythonChoice(variables, templar)
+        self._inventory_name = str(variables.get('inventory_hostname', ''))
         return super()._resolve_option_variables(variables, templar)
 
     def is_pipelining_enabled(self, wrap_async: bool = False) -> bool:
@@ -82,15 +107,55 @@ class PersistentConnection(ConnectionBase):
                 return True
             return super().get_option(option, hostvars=hostvars)
 
+    @functools.cached_property
+    def _staging(self) -> Staging:
+        return Staging()
+
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> Result:
         """Run a command or a module on the host."""
+        if self._rehearsal is not None:
+            self._rehearsal.hear(cmd, in_data)
         alone = False
         try:
-            return self._exec(cmd, in_data, sudoable)
+            if not in_data and not sudoable:
+                answer = self._answer_chore(to_text(cmd))
+                if answer is not None:
+                    return answer
+            return self._with_staging(lambda: self._exec(cmd, in_data, sudoable))
         except UseStock as exc:
             self._note_stock(exc)
             alone = exc.alone
+        self._staging.replay()
         return self._stock(alone, super().exec_command, cmd, in_data=in_data, sudoable=sudoable)
+
+    def deferring(self, replay: Callable[[], object], hand_over: bool = False) -> AbstractContextManager[object]:
+        """Return a context manager; as long as it lasts, chores are answered at once and done with the next job.
+
+        They are not where that is not possible, or the user wants to see each step.
+
+        :param replay: does the same again, outside of such a context, if one of them fails.
+        :param hand_over: a folder that is made is removed by what runs in it, maybe after the end of this run.
+        """
+        if not self._stages_chores or self._reason_for_stock() or self._wants_no_pipelining() or \
+                C.DEFAULT_KEEP_REMOTE_FILES:
+            return nullcontext()
+        return self._staging.deferring(replay, hand_over)
+
+    def foreseeing(self, foresight: Foresight) -> AbstractContextManager[object]:
+        """Return a context manager; as long as it lasts, a module may be run together with the one before it."""
+        return borrowed(self, '_foresight', foresight)
+
+    def rehearse(self, play: Callable[[], object]) -> ModuleCall | None:
+        """Return the module that `play` would run first; it is not run, and the call does not return to `play`."""
+        rehearsal = Rehearsal()
+        watch = self._become_watch
+        with borrowed(self, '_rehearsal', rehearsal), nullcontext() if watch is None else watch.saved():
+            try:
+                play()
+            except Heard:
+                call = rehearsal.call
+                return self._recognise(call.cmd, call.in_data)[0] if call is not None else None
+        return None
 
     def reset(self) -> None:
         """Close the contexts of the host: the next task logs in anew."""
@@ -159,48 +224,156 @@ class PersistentConnection(ConnectionBase):
 
     # The rest is common.
 
+    def _recognise(self, cmd: str, in_data: bytes | None) -> tuple[ModuleCall | None, str | None]:
+        """Return the module that a command runs, and the command before the become plugin had wrapped it."""
+        watch = self._become_watch
+        original = watch.original_of(cmd) if watch is not None else None
+        inner = ansiballz.unwrap_shell(cmd) if original is None else original
+        call = ansiballz.recognise(in_data, inner, self._directory()) if in_data and inner is not None else None
+        return call, original
+
     def _exec(self, cmd: str, in_data: bytes | None, sudoable: bool) -> Result:
         reason = self._reason_for_stock()
         if reason:
             raise UseStock(reason)
         cmd = to_text(cmd)
-        watch = self._become_watch
-        original = watch.original_of(cmd) if watch is not None else None
-        call = None
-        if in_data:
-            inner = ansiballz.unwrap_shell(cmd) if original is None else original
-            call = ansiballz.recognise(in_data, inner, self._directory()) if inner is not None else None
+        call, original = self._recognise(cmd, in_data)
         if self._leaves_to_stock(call, original is not None):
             raise UseStock
+        if call is not None and self._foresight is not None:
+            known = self._foresight.outcome_of(call)
+            if known is not None:
+                self._note('it has run already, together with the module before it')
+                return known.rc, known.stdout, known.stderr
         self._begin()
         if original is None:
             argv = self._login_shell(cmd)
         else:
             argv = [getattr(self._shell, 'executable', None) or '/bin/sh', '-c', original]
+        either = self._foresight.either(call) if call is not None and self._foresight is not None else None
 
         def serve() -> Result:
-            return self._serve(call, argv, in_data or b'', original is not None, self._wants_tty(in_data, sudoable))
+            return self._serve(call, argv, in_data or b'', original is not None, self._wants_tty(in_data, sudoable),
+                               either)
 
         result: Result = self._attempt(serve)
         return result
 
-    def _serve(self, call: ModuleCall | None, argv: list[str], stdin: bytes, in_account: bool, tty: bool) -> Result:
+    def _serve(self, call: ModuleCall | None, argv: list[str], stdin: bytes, in_account: bool, tty: bool,
+               either: Either | None) -> Result:
         def run(client: MuxClient, context: ContextInfo) -> Result:
             done = None
+            before = Before(self._staging.steps, int(in_account))
             if call is not None:
-                own = call.interpreter in (context.executable, context.chosen)
                 try:
-                    done = client.run_module(context, replace(call, interpreter='') if own else call)
+                    done = client.run_module(context, _in_own(context, call), before, either and replace(
+                        either, call=_in_own(context, either.call)))
                 except (HopFailed, JobFailed) as exc:
                     self._note('the module is run by a shell: %s', exc)
             if done is None:
-                done = client.run_command(context, argv, stdin, tty, cwd=None if in_account else self._directory())
+                done = client.run_command(context, argv, stdin, tty, cwd=None if in_account else self._directory(),
+                                          before=before)
+            if before.steps:
+                self._note('done before it: %s', ', '.join(str(step[0]) for step in before.steps))
+                self._staging.done()
             self._note('rc=%d, %d bytes of stdout, %d of stderr, ran %.1f ms, %d round trips (%s)', done.rc,
                        len(done.stdout), len(done.stderr), done.ms, done.round_trips, _listed(done.timings))
+            if done.other_ran and either is not None and self._foresight is not None:
+                return 0, self._foresight.found_unchanged(either, done), b''
             return done.rc, done.stdout, done.stderr
 
         result: Result = self._with_context(run, in_account, call.interpreter if call else '')
         return result
+
+    def _with_staging(self, serve: Callable[[], Result]) -> Result:
+        """Call `serve`, which does all that waits; if that fails, have it done one by one, and call again."""
+        try:
+            return serve()
+        except StageFailed as exc:
+            self._note('a step before it failed, and is done by a command: %s', exc)
+            self._staging.replay(exc.step)
+            return serve()
+
+    def _answer_chore(self, cmd: str) -> Result | None:
+        """Answer what Ansible does for its temporary files, if it can be done without a command on the host."""
+        if not self._stages_chores:
+            return None
+        account = housekeeping.home_wanted(cmd)
+        if account is not None:
+            return 0, self._home_of(account).encode('utf-8', 'surrogateescape') + b'\n', b''
+        chore = housekeeping.recognise(cmd)
+        if chore is None:
+            return None
+        if self._staging.removes(chore):
+            if self._staging.forget_folder():
+                self._remove_later(chore)
+            return 0, b'', b''
+        return (0, chore.output, b'') if self._staging.accepts(chore) else None
+
+    def _home_of(self, account: str) -> str:
+        def ask(client: MuxClient, context: ContextInfo) -> Result:
+            home, round_trips = client.home_of(context, account)
+            self._note('~%s is %s, %d round trips', account, home, round_trips)
+            return 0, home.encode('utf-8', 'surrogateescape'), b''
+        reason = self._reason_for_stock()
+        if reason:
+            raise UseStock(reason)
+        self._begin()
+        return bytes(self._attempt(lambda: self._with_context(ask))[1]).decode('utf-8', 'surrogateescape')
+
+    def _remove_later(self, chore: Chore) -> None:
+        self._stage([chore.step], wait=False)
+
+    def _stage(self, steps: Sequence[StageStep], wait: bool = True) -> None:
+        """Have steps done in the account that is logged in.
+
+        :raises StageFailed: one of them failed.
+        """
+        def stage(client: MuxClient, context: ContextInfo) -> Result:
+            client.stage(context, steps, wait)
+            return 0, b'', b''
+        self._begin()
+        self._attempt(lambda: self._with_context(stage))
+
+    def _flush(self) -> None:
+        """Have what waits done now."""
+        if self._staging.steps:
+            def flush() -> Result:
+                self._stage(self._staging.steps)
+                self._staging.done()
+                return 0, b'', b''
+            try:
+                self._with_staging(flush)
+            except UseStock:
+                self._staging.replay()
+
+    def _file_waits(self, in_path: str, out_path: str, put: Callable[[str, str], object]) -> bool:
+        """Let a file go along with the next job, if it is small and for the temporary folder of the task.
+
+        :param put: how it is copied otherwise.
+        """
+        if not self._staging.holds(out_path):
+            self._flush()
+            return False
+        b_in_path = to_bytes(in_path, errors='surrogate_or_strict')
+        status = os.stat(b_in_path)
+        # What is no plain file may be read once only.
+        if not stat.S_ISREG(status.st_mode) or status.st_size >= INLINE or not self._staging.has_room(status.st_size):
+            self._flush()
+            return False
+        with open(b_in_path, 'rb') as source:
+            content = source.read(INLINE)
+        mode = stat.S_IMODE(status.st_mode) & 0o777
+
+        def replay() -> None:
+            # The file may be gone by now.
+            with tempfile.NamedTemporaryFile(dir=C.DEFAULT_LOCAL_TMP) as copy:
+                copy.write(content)
+                copy.flush()
+                os.chmod(copy.name, mode)
+                put(copy.name, out_path)
+        self._staging.add_file(out_path, mode, content, replay)
+        return True
 
     def _with_context(self, use: Callable[[MuxClient, ContextInfo], Any], in_account: bool = False,
                       interpreter: str = '') -> Any:
@@ -229,7 +402,7 @@ class PersistentConnection(ConnectionBase):
                 self._note('the multiplexer is started anew: %s', exc)
             except JobFailed as exc:
                 raise AnsibleError('The command could not be started on the host: %s' % exc) from exc
-            except TransferFailed:
+            except (TransferFailed, StageFailed):
                 raise
             except MuxError as exc:
                 raise AnsibleError(str(exc)) from exc
@@ -238,7 +411,9 @@ class PersistentConnection(ConnectionBase):
 
     def _client(self) -> MuxClient:
         try:
-            return link.client(cli_context.CLIARGS.get('forks') or C.DEFAULT_FORKS)
+            client = link.client(cli_context.CLIARGS.get('forks') or C.DEFAULT_FORKS)
+            client.label = label(self.mitogen_task_id, self._inventory_name) if self.mitogen_task_id else ''
+            return client
         except OSError as exc:
             raise AnsibleError('The multiplexer, which holds the connections of this run, cannot be started: %s. '
                                'Set strategy=linear to do without it.' % exc) from exc
@@ -325,6 +500,11 @@ class PersistentConnection(ConnectionBase):
 
 class _WantsTty(Exception):
     """A become program ended because it has no terminal."""
+
+
+def _in_own(context: ContextInfo, call: ModuleCall) -> ModuleCall:
+    """Return a call without its interpreter if that is the context's own."""
+    return replace(call, interpreter='') if call.interpreter in (context.executable, context.chosen) else call
 
 
 def _readable(argv: tuple[str, ...]) -> str:

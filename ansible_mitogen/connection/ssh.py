@@ -12,7 +12,7 @@ from ansible_mitogen.connection.outcome import TransportFailed, UseStock
 from ansible_mitogen.connection.ssh_dialogue import PasswordDialogue, SshDialogue
 from ansible_mitogen.connection.steps import Step, digest
 from ansible_mitogen.connection.transfers import TransferringConnection
-from ansible_mitogen.mux.api import Hop
+from ansible_mitogen.mux.api import Hop, StageFailed
 
 #: ssh itself gives up connecting after `timeout`. Then come authentication and the start of a shell and of Python, for
 #: which the stock plugin waits without end. This many times `timeout` for all of it is enough for a busy host.
@@ -30,6 +30,8 @@ _SSH_ARGUMENTS = ('ssh_args', 'ssh_common_args', 'ssh_extra_args')
 class SshConnection(TransferringConnection):
     """Reaches a host by the command that the stock ssh plugin builds."""
 
+    _stages_chores = True
+
     #: Set by the stock builder; before ansible-core 2.19 not there until then.
     sshpass_pipe: tuple[int, int] | None = None
 
@@ -45,21 +47,22 @@ class SshConnection(TransferringConnection):
         self._connected = True
 
     def _attempt(self, serve: Callable[[], Any]) -> Any:
-        left_to_stock: list[UseStock] = []
+        # Not for the decorator, which would try again.
+        passed: list[UseStock | StageFailed] = []
 
         def once() -> Any:
             try:
                 return serve()
             except TransportFailed as exc:
                 return exc.status, b'', exc.output
-            except UseStock as exc:
-                left_to_stock.append(exc)
+            except (UseStock, StageFailed) as exc:
+                passed.append(exc)
                 return 0, b'', b''
 
         program = b'sshpass' if self._password() and self._password_mechanism() == 'sshpass' else b'ssh'
         result = _with_stock_retries(self, (program, to_bytes(self.host)), once)
-        if left_to_stock:
-            raise left_to_stock[0]
+        if passed:
+            raise passed[0]
         return result
 
     def _login_step(self, bootstrap: str) -> Step:

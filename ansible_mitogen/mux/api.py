@@ -1,6 +1,6 @@
 """What the callers of the multiplexer hand in, get back, and have raised."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 #: Stands in for a hop's command when its context is wanted only if it is open, or being opened.
@@ -72,6 +72,23 @@ class TransferFailed(MuxError):
         return self.message
 
 
+class StageFailed(MuxError):
+    """A step before a job could not be done; the steps after it, and the job, were not begun.
+
+    :param step: which, counted from 0.
+    :param errno: the far side's error number, or 0.
+    """
+
+    def __init__(self, message: str, errno: int, step: int) -> None:
+        super().__init__(message, errno, step)
+        self.message = message
+        self.errno = errno
+        self.step = step
+
+    def __str__(self) -> str:
+        return self.message
+
+
 @dataclass(frozen=True)
 class Hop:
     """One step of the way to a context: a command that ends in starting our bootstrap."""
@@ -136,6 +153,39 @@ class ModuleCall:
 
 
 @dataclass(frozen=True)
+class Either:
+    """A module to run instead of another one, if a file on the target is what it should be.
+
+    It runs where the other one does, and with its environment.
+    """
+
+    call: ModuleCall
+    #: The file.
+    path: str
+    #: Whether a symbolic link counts as what it points to.
+    follow: bool
+    #: Its size in bytes, and the SHA-1 of its content, in hex.
+    size: int
+    sha1: str
+
+
+#: A step on the target before a job: name and arguments of a function of :mod:`ansible_mitogen.target.staging`.
+Step = Sequence[object]
+
+
+@dataclass(frozen=True)
+class Before:
+    """What is done on the target before a job, in the same message.
+
+    :param steps: in this order.
+    :param above: how many levels above the context of the job the one is that does them.
+    """
+
+    steps: Sequence[Step] = ()
+    above: int = 0
+
+
+@dataclass(frozen=True)
 class Completed:
     """A command or module that ended."""
 
@@ -149,3 +199,5 @@ class Completed:
     round_trips: int
     #: Milliseconds: `queued` (inside the multiplexer, before sending), `wire` (answer awaited, less the run time).
     timings: Mapping[str, float] = field(default_factory=dict)
+    #: It was the other of two modules, see :class:`Either`.
+    other_ran: bool = False

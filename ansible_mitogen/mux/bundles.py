@@ -6,7 +6,7 @@ member, so that modules which share their `module_utils` share them on the wire 
 
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 #: Bytes of sources in one frame; they fit also if they do not compress.
@@ -55,6 +55,18 @@ class Bundle:
         """
         self._preload.update(name for name in imported if name in self._names and '.module_utils.' in name)
 
+    def united(self, other: 'Bundle', paths: Mapping[int, str]) -> 'Bundle | None':
+        """Return a bundle with the members of both; None if they differ in the content of a file.
+
+        :param paths: of all members, by number.
+        """
+        numbers = sorted({*self.numbers, *other.numbers})
+        if len({paths[number] for number in numbers}) < len(numbers):
+            return None
+        both = Bundle(numbers, self._names | other._names)
+        both._preload = self._preload | other._preload
+        return both
+
 
 def to_ranges(numbers: Iterable[int]) -> list[list[int]]:
     """Return ascending numbers as inclusive ranges ``[first, last]``."""
@@ -88,6 +100,8 @@ class BundleStore:
         self._members: list[Member] = []
         self._numbers: dict[tuple[str, bytes], int] = {}
         self._bundles: dict[str, Bundle] = {}
+        self._pairs: dict[tuple[tuple[int, ...], tuple[int, ...]], Bundle | None] = {}
+        self._paths: dict[int, str] = {}
         self._pushed: dict[int, set[int]] = {}
         self._blobs: OrderedDict[tuple[int, ...], bytes] = OrderedDict()
         self._common = [self._number(member) for member in common]
@@ -124,12 +138,23 @@ class BundleStore:
         bundle = self._bundles[zip_id] = Bundle(sorted({*self._common, *numbers}), names | self._common_names)
         return bundle
 
+    def pair(self, usual: Bundle, other: Bundle) -> Bundle | None:
+        """Return what two modules need of which one will run; None if they cannot be together in one world."""
+        key = (usual.numbers, other.numbers)
+        if key not in self._pairs:
+            self._pairs[key] = usual.united(other, self._paths)
+        both = self._pairs[key]
+        if both is not None:
+            both.learn((*usual.preload, *other.preload))
+        return both
+
     def _number(self, member: Member) -> int:
         key = (member.path, self._digest(member.source, digest_size=16).digest())
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self._members)
             self._members.append(member)
+            self._paths[number] = member.path
         return number
 
     def pushes(self, context_id: int, bundle: Bundle) -> list[dict[str, Any]]:

@@ -7,22 +7,28 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, BinaryIO, NoReturn
 
 from ansible_mitogen.mux import protocol
 from ansible_mitogen.mux.api import (
+    Before,
     Completed,
     ContextInfo,
     ContextLost,
+    Either,
     Hop,
     HopFailed,
     JobFailed,
     ModuleCall,
     MuxError,
     MuxGone,
+    StageFailed,
+    Step,
     TransferFailed,
 )
 from ansible_mitogen.target.files import Destination, current_umask
+from ansible_mitogen.target.runner import OTHER_RAN
 from mitogen.core.errors import Error as RuntimeFault
 from mitogen.core.frames import FrameParser
 
@@ -38,6 +44,8 @@ Waiting = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 #: Pause between attempts to connect while the multiplexer is starting, in seconds.
 _RETRY = 0.005
+
+NOTHING = Before()
 
 
 class MuxClient:
@@ -55,6 +63,9 @@ class MuxClient:
     :param deadline: seconds to wait for it to listen.
     :param waiting: called for a context manager around each wait for an answer.
     """
+
+    #: What the costs of further requests are counted for; '' for nothing.
+    label = ''
 
     def __init__(self, path: str, deadline: float = 10, waiting: Waiting | None = None) -> None:
         self.path = path
@@ -97,9 +108,13 @@ class MuxClient:
                 else:
                     exchange.send(protocol.TYPE, {'text': text})
 
-    def run_module(self, context: ContextInfo, call: ModuleCall) -> Completed:
+    def run_module(self, context: ContextInfo, call: ModuleCall, before: Before = NOTHING,
+                   either: Either | None = None) -> Completed:
         """Run a module in a process forked from the context's warm one.
 
+        :param before: what is done first, in the same message.
+        :param either: a module that is perhaps run instead. (It is not if the two cannot be sent together.)
+        :raises StageFailed: a step of `before` failed.
         :raises HopFailed: the interpreter asked for cannot be started there, or the call is too
             large: run it through a shell.
         :raises JobFailed: it could not be started.
@@ -110,31 +125,40 @@ class MuxClient:
             'context': _reference(context), 'zip_id': call.zip_id, 'module_fqn': call.module_fqn,
             'params': call.params, 'profile': call.profile, 'rlimit_nofile': call.rlimit_nofile,
             'date_time': call.date_time, 'extensions': dict(call.extensions), 'style': call.style,
-            'env': dict(call.env), 'cwd': call.cwd, 'interpreter': call.interpreter,
+            'env': dict(call.env), 'cwd': call.cwd, 'interpreter': call.interpreter, **_fields(before),
+            'other': None if either is None else _other(either),
         }
+        zips = {call.zip_id: call.zip_base64}
+        if either is not None:
+            zips[either.call.zip_id] = either.call.zip_base64
         with self._lock, _Exchange(self) as exchange:
             exchange.send(protocol.MODULE, fields)
-            completed = exchange.receive_completed()
-            if completed is None:
-                for piece in protocol.encode_pieces(protocol.ATTACH, exchange.request, call.zip_base64.encode('ascii')):
+            answer = exchange.receive_completed()
+            while not isinstance(answer, Completed):
+                if answer not in zips:
+                    raise MuxError('the multiplexer did not keep the zip of %s' % call.module_fqn)
+                zip_base64 = zips.pop(answer).encode('ascii')
+                for piece in protocol.encode_pieces(protocol.ATTACH, exchange.request, zip_base64):
                     exchange.send_bytes(piece)
                 exchange.send(protocol.MODULE, fields)
-                completed = exchange.receive_completed()
-            if completed is None:
-                raise MuxError('the multiplexer did not keep the zip of %s' % call.module_fqn)
-            return completed
+                answer = exchange.receive_completed()
+        if either is not None and answer.stdout.startswith(OTHER_RAN):
+            return replace(answer, stdout=answer.stdout[len(OTHER_RAN):], other_ran=True)
+        return answer
 
     def run_command(self, context: ContextInfo, argv: Sequence[str], stdin: bytes = b'', tty: bool = False,
-                    env: dict[str, str] | None = None, cwd: str | None = None) -> Completed:
+                    env: dict[str, str] | None = None, cwd: str | None = None, before: Before = NOTHING) -> Completed:
         """Run a command on the target.
 
+        :param before: what is done first, in the same message.
+        :raises StageFailed: a step of `before` failed.
         :param argv: executed directly; ``argv[0] == ''`` means the account's login shell.
         :param tty: on a terminal of its own; its stdout and stderr are then one.
         :raises JobFailed: it could not be started.
         :raises TransferFailed: `stdin` is large, and could not be stored on the target.
         """
         fields = {'context': _reference(context), 'argv': list(argv), 'stdin': stdin, 'stdin_path': None, 'tty': tty,
-                  'env': dict(env or {}), 'cwd': cwd}
+                  'env': dict(env or {}), 'cwd': cwd, **_fields(before)}
         with self._lock:
             if len(stdin) > protocol.MAX_JOB_INPUT:
                 with _Exchange(self) as exchange:
@@ -145,9 +169,30 @@ class MuxClient:
             with _Exchange(self) as exchange:
                 exchange.send(protocol.COMMAND, fields)
                 completed = exchange.receive_completed()
-                if completed is None:
+                if not isinstance(completed, Completed):
                     raise MuxError('unexpected answer to a command')
                 return completed
+
+    def stage(self, context: ContextInfo, steps: Sequence[Step], wait: bool = True) -> None:
+        """Do steps in a context, without a job.
+
+        :param wait: for their end. Else what goes wrong is in the log of the multiplexer.
+        :raises StageFailed: one of them failed.
+        """
+        with self._lock, _Exchange(self) as exchange:
+            exchange.send(protocol.STAGE, {'context': _reference(context), 'steps': [list(step) for step in steps],
+                                           'wait': wait})
+            exchange.receive()
+
+    def home_of(self, context: ContextInfo, name: str) -> tuple[str, int]:
+        """Return what a shell in the context makes of ``~name``, and the round trips that it took.
+
+        :param name: an account there; '' for the context's own.
+        """
+        with self._lock, _Exchange(self) as exchange:
+            exchange.send(protocol.HOME, {'context': _reference(context), 'name': name})
+            body = exchange.receive().body
+            return body['path'], body['round_trips']
 
     def put_file(self, context: ContextInfo, source_path: str, target_path: str, mode: int | None = None) -> None:
         """Copy a local file to the target, through a temporary name beside `target_path` where that is possible.
@@ -190,6 +235,16 @@ class MuxClient:
             except BaseException:
                 destination.abandon()
                 raise
+
+    def usage_of(self, label: str) -> dict[str, float]:
+        """Return the costs that were counted for a label, and have them forgotten.
+
+        The names are those of the fields of :class:`ansible_mitogen.mux.usage.Usage`.
+        """
+        with self._lock, _Exchange(self) as exchange:
+            exchange.send(protocol.USAGE, {'label': label})
+            body: dict[str, float] = exchange.receive().body
+            return body
 
     def close_context(self, context: ContextInfo) -> None:
         """End that context and all that were opened through it. One that is gone already is no error."""
@@ -277,6 +332,8 @@ class _Exchange:
             self._client._disconnect()
 
     def send(self, what: int, body: dict[str, Any]) -> None:
+        if self._client.label and what not in protocol.CONTINUATIONS:
+            body.setdefault('label', self._client.label)
         try:
             encoded = protocol.encode(what, self.request, body)
         except RuntimeFault as exc:
@@ -310,13 +367,13 @@ class _Exchange:
             raise _failure(packet.body)
         return packet
 
-    def receive_completed(self) -> Completed | None:
-        """Collect the output of a job; None if the zip must be sent first."""
+    def receive_completed(self) -> Completed | str:
+        """Collect the output of a job; if a zip must be sent first, return its ID."""
         output: list[bytes] = []
         while True:
             what, _, body = self.receive()
             if what == protocol.NEED_ZIP:
-                return None
+                return str(body['zip_id'])
             if what == protocol.DONE:
                 break
             output.append(body)
@@ -358,12 +415,26 @@ def _reference(context: ContextInfo) -> list[object]:
     return [context.mux, context.context_id]
 
 
+def _fields(before: Before) -> dict[str, Any]:
+    return {'before': [list(step) for step in before.steps], 'above': before.above}
+
+
+def _other(either: Either) -> dict[str, Any]:
+    call = either.call
+    return {'zip_id': call.zip_id, 'module_fqn': call.module_fqn, 'params': call.params, 'profile': call.profile,
+            'rlimit_nofile': call.rlimit_nofile, 'date_time': call.date_time, 'extensions': dict(call.extensions),
+            'style': call.style, 'unchanged': {'path': either.path, 'follow': either.follow, 'size': either.size,
+                                               'sha1': either.sha1}}
+
+
 def _failure(body: dict[str, Any]) -> MuxError:
     error = body['error']
     if error == protocol.HOP_FAILED:
         return HopFailed(body['hop'], body['kind'], body['message'], body['output'], body['status'])
     if error == protocol.CONTEXT_LOST:
         return ContextLost(body['message'], body['started'])
+    if error == protocol.STAGE_FAILED:
+        return StageFailed(body['message'], body['errno'], body['step'])
     if error == protocol.TRANSFER_FAILED:
         return TransferFailed(body['message'], body['errno'])
     if error == protocol.JOB_FAILED:

@@ -66,11 +66,29 @@ class Entry:
         self.when_gone: list[Callable[[], None]] = []
         #: What is known of other interpreters: path -> whether it is the context's own.
         self.same_interpreter: dict[str, bool] = {}
+        #: Home folders there, by account, as long as the accounts do not change.
+        self.homes: dict[str, str] = {}
+        self._accounts = 0
 
     @property
     def first_hop(self) -> 'Entry':
         """The context that this process talks to directly on the way here."""
         return self if self.parent is None else self.parent.first_hop
+
+    def above(self, levels: int) -> 'Entry | None':
+        """Return the context that is so many levels nearer to this process; None if there is none."""
+        entry: Entry | None = self
+        for _ in range(levels):
+            entry = None if entry is None else entry.parent
+        return entry
+
+    def accounts_are(self, mark: int) -> None:
+        """Take note of what tells one state of the host's accounts from another."""
+        if self._accounts != mark:
+            self._accounts = mark
+            self.homes.clear()
+        if self.parent is not None:
+            self.parent.accounts_are(mark)
 
     def take(self) -> None:
         """Something begins to use the context."""

@@ -6,6 +6,7 @@ from typing import Any
 from ansible_mitogen.mux.hops import Entry, HopTable
 from ansible_mitogen.mux.protocol import HopSpec
 from ansible_mitogen.mux.remote import call_then
+from ansible_mitogen.mux.usage import NOBODY, Usage
 from mitogen.core.errors import Error
 
 #: What the far side needs to tell interpreters apart.
@@ -24,12 +25,14 @@ class Interpreters:
     def __init__(self, table: HopTable) -> None:
         self._table = table
 
-    def choose(self, entry: Entry, interpreter: str, chosen: Chosen, failed: Failed) -> None:
+    def choose(self, entry: Entry, interpreter: str, chosen: Chosen, failed: Failed,
+               usage: Usage = NOBODY) -> None:
         """Find or start the context in which `interpreter` runs, for modules of `entry`.
 
         :param interpreter: its name or path; '' for the context's own.
         :param chosen: called with that context, and the round trips that it took; maybe at once.
         :param failed: called with the hop's number and the error if it cannot be started.
+        :param usage: whose round trips these are.
         """
         info = entry.context.info
         if interpreter in ('', info['chosen'], info['executable']) or entry.same_interpreter.get(interpreter):
@@ -52,7 +55,7 @@ class Interpreters:
                 _Start(entry, interpreter, chosen, failed, 1).begin(self._table)
 
         entry.context.router.preload(entry.context, MODULES)
-        call_then(entry.context, MODULES[-1], 'is_own', [interpreter], told)
+        call_then(entry.context, MODULES[-1], 'is_own', [interpreter], told, usage)
 
 
 class _Start:

@@ -12,13 +12,18 @@ from ansible_mitogen.mux import protocol
 from ansible_mitogen.mux.bundles import Bundle
 from ansible_mitogen.mux.hops import Entry
 from ansible_mitogen.mux.session import Exchange
+from ansible_mitogen.mux.staging import NOTHING, Before
 from mitogen.core import handles
 from mitogen.core.errors import CallError, ChannelError, Error
 from mitogen.core.frames import RAW
+from mitogen.core.messages import pack_value
 from mitogen.zygote.jobs import WINDOW
 
 #: What a module's process calls first; see :mod:`ansible_mitogen.target.runner`.
 ENTRY = 'ansible_mitogen.target.runner:run_module'
+
+#: The same, where one of two modules is run.
+EITHER_ENTRY = 'ansible_mitogen.target.runner:run_either'
 
 #: Numbers of jobs; one sequence for all zygotes.
 _numbers = itertools.count(1)
@@ -46,11 +51,21 @@ def command_payload(job: int, fields: dict[str, Any], executable: str) -> dict[s
             'env': fields['env'], 'cwd': fields['cwd'], 'umask': None}
 
 
+#: The arguments of the entry, as far as they are the caller's.
+_ARGUMENTS = ('module_fqn', 'params', 'profile', 'style', 'rlimit_nofile', 'date_time', 'extensions')
+
+
 def module_payload(job: int, fields: dict[str, Any], bundle: Bundle) -> dict[str, Any]:
-    """Return the RUN payload for a MODULE request."""
-    args = {name: fields[name] for name in (
-        'module_fqn', 'params', 'profile', 'style', 'rlimit_nofile', 'date_time', 'extensions')}
-    return {'job': job, 'kind': 'module', 'members': bundle.ranges, 'entry': ENTRY, 'args': args,
+    """Return the RUN payload for a MODULE request.
+
+    :param bundle: with all that the module needs, and the other one if there is one.
+    """
+    entry, args = ENTRY, {name: fields[name] for name in _ARGUMENTS}
+    other = fields['other']
+    if other is not None:
+        entry = EITHER_ENTRY
+        args = {'usual': args, 'other': {name: other[name] for name in _ARGUMENTS}, 'unchanged': other['unchanged']}
+    return {'job': job, 'kind': 'module', 'members': bundle.ranges, 'entry': entry, 'args': args,
             'preload': bundle.preload, 'env': fields['env'], 'cwd': fields['cwd'], 'umask': None}
 
 
@@ -76,25 +91,53 @@ class Job:
         self._unread = 0
         self._round_trips = 0
         self._cancelled = False
+        self._over = False
 
-    def start(self, payload: dict[str, Any], round_trips: int) -> None:
+    def start(self, payload: dict[str, Any], round_trips: int, before: Before = NOTHING) -> None:
         """Send it to the zygote.
 
         :param round_trips: how many it takes, with those that have been needed before.
+        :param before: what is to be done first, in the same message.
         :raises mitogen.core.errors.Error: the payload may not cross the wire.
         """
         self._round_trips = round_trips
         self._sent = time.monotonic()
         self._handle = self._router.add_handler(self._on_reply, source=self._zygote_id)
         try:
-            self._router.send(self._zygote_id, handles.RUN, payload, self._handle)
+            kind, packed = pack_value(payload)
+            if before.steps:
+                before.perform([self._zygote_id, handles.RUN, self._handle, packed], self._on_staged)
+            else:
+                self._router.send_packed(self._zygote_id, handles.RUN, kind, packed, self._handle)
         except Error:
             self._router.del_handler(self._handle)
             raise
+        self._exchange.usage.add_trip(len(packed))
         self._entry.take()
         self._exchange.on_cancel = self._cancel
 
+    def _on_staged(self, failure: dict[str, Any] | None) -> None:
+        """What is done before it has been done, or has failed."""
+        if failure is not None:
+            self._fail(failure)
+        elif self._cancelled:
+            # The request to end it may have come before the one to start it.
+            self._cancel()
+
+    def _fail(self, failure: dict[str, Any]) -> None:
+        if not self._over:
+            self._end()
+            self._exchange.fail(failure)
+
+    def _end(self) -> None:
+        self._over = True
+        self._router.del_handler(self._handle)
+        self._entry.release()
+
     def _on_reply(self, message: Any) -> None:
+        if self._over:
+            return
+        self._exchange.usage.received += len(message.data)
         if message.frame.kind == RAW:
             self._unread += 1
             if self._unread > WINDOW:
@@ -124,10 +167,6 @@ class Job:
             self._end()
             self._exchange.finish(protocol.DONE, answer)
 
-    def _end(self) -> None:
-        self._router.del_handler(self._handle)
-        self._entry.release()
-
     def _break(self, offence: str) -> None:
         """The zygote has broken the protocol: nothing more is taken from it for this job."""
         self._end()
@@ -137,12 +176,18 @@ class Job:
 
     def _completed(self, result: dict[str, Any]) -> dict[str, Any]:
         ms, rc, streamed = result['ms'], result['rc'], result['stdout_streamed']
-        out, err = result['stdout'], result['stderr']
+        out, err, accounts = result['stdout'], result['stderr'], result['accounts']
         # Not converted: bytes() of a number makes that many.
         if not (type(out) is bytes and type(err) is bytes and type(rc) is int and 0 <= rc < 1 << 16
-                and type(ms) in (int, float) and abs(ms) < 1e12 and type(streamed) is int and 0 <= streamed < 1 << 63):
+                and type(ms) in (int, float) and abs(ms) < 1e12 and type(streamed) is int and 0 <= streamed < 1 << 63
+                and type(accounts) is int):
             raise TypeError('fields of other types')
+        self._entry.accounts_are(accounts)
         wire = (time.monotonic() - self._sent) * 1000 - ms
+        usage = self._exchange.usage
+        usage.run_ms += ms
+        usage.wire_ms += wire
+        usage.queued_ms += (self._sent - self._began) * 1000
         return {
             'rc': rc, 'stdout': out, 'stderr': err, 'ms': ms,
             'round_trips': self._round_trips, 'stdout_streamed': streamed,

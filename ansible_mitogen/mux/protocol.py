@@ -3,6 +3,7 @@
 The frames of the wire between contexts are used (:mod:`mitogen.core.frames`): `handle` says what
 the message is, `reply_to` is the number of the request that it belongs to, and the context IDs are 0.
 A client has one request under way at a time.
+A request may also have a field ``label``: what it costs is counted for that.
 """
 
 from collections.abc import Iterator
@@ -37,18 +38,21 @@ TYPE = 2  #: ``{text: bytes|None}``: answer to PROMPT
 ABANDON = 3  #: ``{}``: answer to PROMPT; the hop is given up, FAILED follows
 ATTACH = 4  #: raw: a piece of the zip of the MODULE request that follows
 MODULE = 5  #: fields of a module call; answered by NEED_ZIP, or output and DONE or FAILED
-COMMAND = 6  #: ``{context, argv, stdin, stdin_path, tty, env, cwd}``; answered like MODULE
+COMMAND = 6  #: ``{context, argv, stdin, stdin_path, tty, env, cwd, ...}``; answered like MODULE
 PUT = 7  #: ``{context, path, mode, content}``; `content` is None when CHUNKs and END follow; answered by DONE, FAILED
 CHUNK_OF_FILE = 8  #: raw, both ways
 END_OF_FILE = 9  #: ``{}``
 FETCH = 10  #: ``{context, path}``; answered by CHUNKs, then DONE or FAILED
 CLOSE = 11  #: ``{context}``; answered by DONE
 SHUTDOWN = 12  #: ``{}``; answered by DONE
+STAGE = 13  #: ``{context, steps, wait}``: see :mod:`ansible_mitogen.target.staging`; answered by DONE, FAILED
+HOME = 14  #: ``{context, name}``; answered by DONE with ``{path, round_trips}``, or FAILED
+USAGE = 15  #: ``{}``; answered by DONE with the costs of the request's label so far, which are forgotten then
 
 # Answers of the multiplexer.
 PROMPT = 20  #: ``{hop, output}``
 OPENED = 21  #: fields of a context's description
-NEED_ZIP = 22  #: ``{}``: the request must be sent again, with the zip attached
+NEED_ZIP = 22  #: ``{zip_id}``: the request must be sent again, with that zip attached
 OUTPUT = 23  #: raw: output of a job that has much, all of stdout and then all of stderr; DONE tells how much was which
 DONE = 24  #: result fields; depends on the request
 FAILED = 25  #: ``{error, ...}``, see the constants below
@@ -58,6 +62,7 @@ HOP_FAILED = 'hop'  #: hop, kind, message, output, status
 CONTEXT_LOST = 'lost'  #: message, started
 JOB_FAILED = 'job'  #: message
 TRANSFER_FAILED = 'transfer'  #: message, errno
+STAGE_FAILED = 'stage'  #: message, errno, step
 ABANDONED = 'abandoned'  #: message
 
 #: What a client sends for a request that is under way.
@@ -67,7 +72,7 @@ CONTINUATIONS = frozenset([TYPE, ABANDON, CHUNK_OF_FILE, END_OF_FILE])
 _HOP_TYPES: tuple[Any, ...] = (list, str, str, bool, bool, (int, float), (str, NoneType), (dict, NoneType))
 
 _RAW_KINDS = frozenset([ATTACH, CHUNK_OF_FILE, OUTPUT])
-_KINDS = frozenset(range(OPEN, SHUTDOWN + 1)) | frozenset(range(PROMPT, FAILED + 1))
+_KINDS = frozenset(range(OPEN, USAGE + 1)) | frozenset(range(PROMPT, FAILED + 1))
 
 
 class Packet(NamedTuple):
@@ -96,19 +101,27 @@ def encode_pieces(what: int, request: int, content: bytes) -> Iterator[bytes]:
 
 
 _CONTEXT = {'context': list}
-_JOB = {**_CONTEXT, 'env': dict, 'cwd': (str, NoneType)}
+#: `before`: steps done first, by the context that is so many levels `above` the one that runs the job.
+_JOB = {**_CONTEXT, 'env': dict, 'cwd': (str, NoneType), 'before': list, 'above': int}
 
 #: The fields that a request must have, and their types.
 FIELDS: dict[int, dict[str, Any]] = {
     OPEN: {'hops': list},
     TYPE: {'text': (bytes, NoneType)},
     MODULE: {**_JOB, 'zip_id': str, 'module_fqn': str, 'params': str, 'profile': str, 'rlimit_nofile': int,
-             'date_time': object, 'extensions': dict, 'style': str, 'interpreter': str},
+             'date_time': object, 'extensions': dict, 'style': str, 'interpreter': str, 'other': (dict, NoneType)},
     COMMAND: {**_JOB, 'argv': list, 'stdin': bytes, 'stdin_path': (str, NoneType), 'tty': bool},
     PUT: {**_CONTEXT, 'path': (str, NoneType), 'mode': (int, NoneType), 'content': (bytes, NoneType)},
     FETCH: {**_CONTEXT, 'path': str},
     CLOSE: _CONTEXT,
+    STAGE: {**_CONTEXT, 'steps': list, 'wait': bool},
+    HOME: {**_CONTEXT, 'name': str},
 }
+
+#: The fields of the other module that a MODULE request may name, see :class:`ansible_mitogen.mux.api.Either`.
+OTHER_FIELDS: dict[str, Any] = {
+    'zip_id': str, 'module_fqn': str, 'params': str, 'profile': str, 'rlimit_nofile': int, 'date_time': object,
+    'extensions': dict, 'style': str, 'unchanged': dict}
 
 
 def decode(frame: Frame) -> Packet:
@@ -123,10 +136,16 @@ def decode(frame: Frame) -> Packet:
     body = payload.decode(frame.payload)
     if not isinstance(body, dict):
         raise PayloadError('message %d holds no fields' % frame.handle)
-    for name, types in FIELDS.get(frame.handle, {}).items():
-        if name not in body or not isinstance(body[name], types):
-            raise PayloadError('message %d has no proper field %s' % (frame.handle, name))
+    _check(frame.handle, body, FIELDS.get(frame.handle, {}))
+    if body.get('other') is not None:
+        _check(frame.handle, body['other'], OTHER_FIELDS)
     return Packet(frame.handle, frame.reply_to, body)
+
+
+def _check(what: int, fields: dict[str, Any], wanted: dict[str, Any]) -> None:
+    for name, types in wanted.items():
+        if name not in fields or not isinstance(fields[name], types):
+            raise PayloadError('message %d has no proper field %s' % (what, name))
 
 
 def decode_hops(listing: list[Any]) -> 'list[HopSpec]':
@@ -178,3 +197,8 @@ def job_failed(message: str) -> dict[str, Any]:
 def transfer_failed(message: str, errno: int = 0) -> dict[str, Any]:
     """The fields of FAILED that become :class:`ansible_mitogen.mux.api.TransferFailed`."""
     return {'error': TRANSFER_FAILED, 'message': message[:MAX_TEXT], 'errno': errno}
+
+
+def stage_failed(message: str, errno: int, step: int) -> dict[str, Any]:
+    """The fields of FAILED that become :class:`ansible_mitogen.mux.api.StageFailed`."""
+    return {'error': STAGE_FAILED, 'message': message[:MAX_TEXT], 'errno': errno, 'step': step}

@@ -11,7 +11,9 @@ from ansible_mitogen.mux.hops import AbandonedError, Entry, HopTable, Request
 from ansible_mitogen.mux.interpreters import Interpreters
 from ansible_mitogen.mux.protocol import Packet
 from ansible_mitogen.mux.session import Exchange
+from ansible_mitogen.mux.staging import NOTHING, Before, home_of, perform_unobserved
 from ansible_mitogen.mux.transfers import Fetch, Put
+from ansible_mitogen.mux.usage import Usages
 from mitogen.core import handles
 from mitogen.core.errors import Error
 from mitogen.core.router import ANYONE
@@ -42,6 +44,7 @@ class Opening:
         assert request is not None
         info = entry.context.info
         total = (time.monotonic() - request.started) * 1000
+        self._exchange.usage.opening_ms += total
         self._exchange.finish(protocol.OPENED, {
             'context_id': entry.context.context_id, 'python_version': list(info['python']),
             'executable': info['executable'], 'chosen': info['chosen'], 'fresh': fresh, 'mux': self._token,
@@ -86,6 +89,11 @@ def exit_code(status: int | None) -> int | None:
     return 128 + (status & 127) if status & 127 else status >> 8
 
 
+def _modules(fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the modules that a MODULE request names: the one to run, and the one to run instead."""
+    return [fields] if fields['other'] is None else [fields, fields['other']]
+
+
 class Service:
     """Serve requests of clients.
 
@@ -100,10 +108,12 @@ class Service:
         self._token = token
         self._end = end
         self._interpreters = Interpreters(table)
+        self._usages = Usages()
         self._serve: dict[int, Callable[[dict[str, Any], Exchange, bytes], None]] = {
             protocol.OPEN: self._open, protocol.MODULE: self._run_module, protocol.COMMAND: self._run_command,
             protocol.PUT: self._put, protocol.FETCH: self._fetch, protocol.CLOSE: self._close,
-            protocol.SHUTDOWN: self._shutdown,
+            protocol.SHUTDOWN: self._shutdown, protocol.STAGE: self._stage, protocol.HOME: self._home,
+            protocol.USAGE: self._usage,
         }
         router.add_handler(self._on_get_code, handles.GET_CODE, ANYONE)
 
@@ -115,6 +125,7 @@ class Service:
         serve = self._serve.get(packet.what)
         if serve is None:
             raise ValueError('message %d is no request' % packet.what)
+        exchange.usage = self._usages.of(exchange.label)
         serve(packet.body, exchange, attached)
 
     def _open(self, fields: dict[str, Any], exchange: Exchange, attached: bytes) -> None:
@@ -136,44 +147,79 @@ class Service:
             job = jobs.Job(exchange, entry, began)
             info = entry.context.info
             payload = jobs.command_payload(job.number, fields, info['executable'] or info['chosen'])
-            self._start(job, payload, exchange, 1)
+            self._start(job, payload, exchange, 1, entry, fields)
 
     def _run_module(self, fields: dict[str, Any], exchange: Exchange, attached: bytes) -> None:
         began = time.monotonic()
         entry = self._entry(fields, exchange)
         if entry is None:
             return
-        bundle = self._bundles.get(fields['zip_id'])
-        if bundle is None and not attached:
-            exchange.finish(protocol.NEED_ZIP, {})
+        if attached and not self._keep_zip(fields, attached, exchange):
             return
+        bundle = self._bundle(fields, exchange)
         if bundle is None:
-            try:
-                bundle = self._bundles.add(fields['zip_id'], attached)
-            except BundleError as exc:
-                exchange.fail(protocol.hop_failed(0, 'spawn', '%s: %s' % (fields['module_fqn'], exc)))
-                return
+            return
 
         def chosen(where: Entry, round_trips: int) -> None:
             if not exchange.closed:
-                self._start_module(fields, exchange, bundle, where, began, round_trips)
+                self._start_module(fields, exchange, bundle, entry, where, began, round_trips)
 
         def failed(hop: int, error: Exception) -> None:
             exchange.fail(hop_failure(hop, error))
-        self._interpreters.choose(entry, fields['interpreter'], chosen, failed)
+        self._interpreters.choose(entry, fields['interpreter'], chosen, failed, exchange.usage)
 
-    def _start_module(self, fields: dict[str, Any], exchange: Exchange, bundle: Bundle, entry: Entry,
+    def _keep_zip(self, fields: dict[str, Any], attached: bytes, exchange: Exchange) -> bool:
+        """Take the zip to pieces that comes with a request; the first that is lacking is the one."""
+        for module in _modules(fields):
+            if self._bundles.get(module['zip_id']) is None:
+                try:
+                    self._bundles.add(module['zip_id'], attached)
+                except BundleError as exc:
+                    exchange.fail(protocol.hop_failed(0, 'spawn', '%s: %s' % (module['module_fqn'], exc)))
+                    return False
+                break
+        return True
+
+    def _bundle(self, fields: dict[str, Any], exchange: Exchange) -> Bundle | None:
+        """Return what a MODULE request needs; ask for what is lacking."""
+        found = []
+        for module in _modules(fields):
+            bundle = self._bundles.get(module['zip_id'])
+            if bundle is None:
+                exchange.finish(protocol.NEED_ZIP, {'zip_id': module['zip_id']})
+                return None
+            found.append(bundle)
+        both = self._bundles.pair(*found) if len(found) > 1 else found[0]
+        if both is None:
+            fields['other'] = None
+        return both or found[0]
+
+    def _start_module(self, fields: dict[str, Any], exchange: Exchange, bundle: Bundle, asked: Entry, entry: Entry,
                       began: float, round_trips: int) -> None:
+        """Run a module.
+
+        :param asked: the context that the request names.
+        :param entry: the one in which it runs: the same, or that of another interpreter.
+        """
         job = jobs.Job(exchange, entry, began, lambda result: bundle.learn(result['imported']))
         first_hop = entry.first_hop.context
         pushes = self._bundles.pushes(first_hop.context_id, bundle)
         for push in pushes:
             self._router.send(first_hop.context_id, handles.PUSH_CODE, push)
-        self._start(job, jobs.module_payload(job.number, fields, bundle), exchange, round_trips + 1)
+            exchange.usage.sent += len(push['blob'])
+        self._start(job, jobs.module_payload(job.number, fields, bundle), exchange, round_trips + 1, asked, fields)
 
-    def _start(self, job: jobs.Job, payload: dict[str, Any], exchange: Exchange, round_trips: int) -> None:
+    def _start(self, job: jobs.Job, payload: dict[str, Any], exchange: Exchange, round_trips: int, asked: Entry,
+               fields: dict[str, Any]) -> None:
+        before = NOTHING
+        if fields['before']:
+            stage = asked.above(fields['above'])
+            if stage is None:
+                exchange.fail(protocol.job_failed('there is no context %d levels above' % fields['above']))
+                return
+            before = Before(stage, fields['before'])
         try:
-            job.start(payload, round_trips)
+            job.start(payload, round_trips, before)
         except Error as exc:
             exchange.fail(protocol.job_failed('the request cannot be sent: %s' % exc))
 
@@ -186,6 +232,47 @@ class Service:
         entry = self._entry(fields, exchange)
         if entry is not None:
             Fetch(exchange, entry, fields)
+
+    def _stage(self, fields: dict[str, Any], exchange: Exchange, attached: bytes) -> None:
+        """Do steps that no job follows."""
+        entry = self._entry(fields, exchange)
+        if entry is None:
+            return
+
+        def done(failure: dict[str, Any] | None) -> None:
+            if failure is None:
+                exchange.finish(protocol.DONE, {})
+            else:
+                exchange.fail(failure)
+        try:
+            if fields['wait']:
+                Before(entry, fields['steps']).perform([], done, exchange.usage)
+            else:
+                perform_unobserved(entry, fields['steps'])
+                exchange.finish(protocol.DONE, {})
+        except Error as exc:
+            exchange.fail(protocol.job_failed('the request cannot be sent: %s' % exc))
+
+    def _home(self, fields: dict[str, Any], exchange: Exchange, attached: bytes) -> None:
+        """Tell where the home folder of an account is; the host is asked again only if its accounts have changed."""
+        entry = self._entry(fields, exchange)
+        if entry is None:
+            return
+        name = fields['name']
+        if name in entry.homes:
+            exchange.finish(protocol.DONE, {'path': entry.homes[name], 'round_trips': 0})
+            return
+
+        def told(home: str, mark: int) -> None:
+            entry.accounts_are(mark)
+            # An account that is not there yet may come from elsewhere than the host's own list.
+            if not home.startswith('~'):
+                entry.homes[name] = home
+            exchange.finish(protocol.DONE, {'path': home, 'round_trips': 1})
+        home_of(entry, name, told, exchange.fail, exchange.usage)
+
+    def _usage(self, fields: dict[str, Any], exchange: Exchange, attached: bytes) -> None:
+        exchange.finish(protocol.DONE, self._usages.take(exchange.label))
 
     def _close(self, fields: dict[str, Any], exchange: Exchange, attached: bytes) -> None:
         token, context_id = fields['context']

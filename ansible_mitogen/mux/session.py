@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ansible_mitogen.mux import protocol
+from ansible_mitogen.mux.usage import NOBODY
 from mitogen.core.errors import Error
 from mitogen.core.frames import FrameParser
 from mitogen.core.sides import BasicStream, Side
@@ -38,11 +39,15 @@ class Exchange:
 
     Whoever serves it sets `on_packet` to get what the client adds to the request, and
     `on_cancel` to learn that the client went away. Broker thread only.
+
+    :param label: what the client wants its costs to be counted for.
     """
 
-    def __init__(self, session: 'Session', number: int) -> None:
+    def __init__(self, session: 'Session', number: int, label: str) -> None:
         self._session = session
         self.number = number
+        self.label = label
+        self.usage = NOBODY
         self.closed = False
         self.on_packet: Callable[[protocol.Packet], None] | None = None
         self.on_cancel: Callable[[], None] | None = None
@@ -138,7 +143,8 @@ class Session(BasicStream):
             raise ValueError('a second request while one is under way')
         else:
             attached, self._attached = bytes(self._attached), bytearray()
-            self._exchange = Exchange(self, packet.request)
+            label = packet.body.get('label', '') if isinstance(packet.body, dict) else ''
+            self._exchange = Exchange(self, packet.request, str(label))
             self._service.serve(packet, self._exchange, attached)
 
     def send(self, encoded: bytes) -> None:

@@ -6,6 +6,7 @@ memory, and as much as other traffic of the same host may have to wait for.
 """
 
 import itertools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from ansible_mitogen.mux import protocol
 from ansible_mitogen.mux.hops import Entry
 from ansible_mitogen.mux.remote import call_then
 from ansible_mitogen.mux.session import Exchange
+from ansible_mitogen.mux.usage import Usage
 from mitogen.core.errors import CallError, ChannelError, Error
 
 #: What the far side needs.
@@ -37,6 +39,7 @@ class Transfer:
         self._entry = entry
         self._under_way = 0
         self._over = False
+        self._began = time.monotonic()
         exchange.on_cancel = self._cancel
         entry.take()
         entry.context.router.preload(entry.context, MODULES)
@@ -45,6 +48,7 @@ class Transfer:
         """Have the far side do a step, and take its result unless the transfer is over by then."""
         def answered(message: Any) -> None:
             self._under_way -= 1
+            self._exchange.usage.received += len(message.data)
             if self._over:
                 return
             try:
@@ -62,11 +66,16 @@ class Transfer:
                 context.router.complain(context.context_id, 'sent an answer that cannot be understood')
                 self._fail(protocol.transfer_failed('an answer cannot be understood'))
 
+        # What is sent while others are under way waits for nothing.
+        trip = Usage()
+        call_then(self._entry.context, MODULES[-1], 'perform', [name, *args], answered, trip)
+        self._exchange.usage.sent += trip.sent
+        self._exchange.usage.round_trips += not self._under_way
         self._under_way += 1
-        call_then(self._entry.context, MODULES[-1], 'perform', [name, *args], answered)
 
     def _end(self) -> None:
         self._over = True
+        self._exchange.usage.transfer_ms += (time.monotonic() - self._began) * 1000
         self._entry.release()
         self._exchange.resume()
 

@@ -126,6 +126,22 @@ def _make_alike(fd: int, present: os.stat_result, mode: Optional[int]) -> None:
         os.fchmod(fd, mode & ~current_umask())
 
 
+def write_whole(path: Optional[str], mode: Optional[int], content: bytes) -> str:
+    """Write a file whole or not at all, and return its path.
+
+    :param path: as for :class:`Destination`.
+    :raises OSError: it cannot be written.
+    """
+    destination = Destination(path, mode)
+    try:
+        destination.write(content)
+        destination.commit()
+    except OSError:
+        destination.abandon()
+        raise
+    return destination.path
+
+
 class Transfers:
     """The transfers under way in a context, by the caller's number for each."""
 
@@ -136,14 +152,7 @@ class Transfers:
 
     def put(self, path: Optional[str], mode: Optional[int], content: bytes) -> str:
         """Write a file whole, and return its path."""
-        destination = Destination(path, mode)
-        try:
-            destination.write(content)
-            destination.commit()
-        except OSError:
-            destination.abandon()
-            raise
-        return self._remember(path, destination)
+        return self._remember(path, write_whole(path, mode, content))
 
     def begin_put(self, number: int, path: Optional[str], mode: Optional[int]) -> None:
         """Start to write a file."""
@@ -158,7 +167,7 @@ class Transfers:
         destination = self._written[number]
         destination.commit()
         del self._written[number]
-        return self._remember(path, destination)
+        return self._remember(path, destination.path)
 
     def begin_fetch(self, number: int, path: str) -> List[Any]:
         """Return the permissions of a file, and its first chunk; one that is short is all there is."""
@@ -198,10 +207,10 @@ class Transfers:
                 # Whoever it was made for has removed it.
                 pass
 
-    def _remember(self, path: Optional[str], destination: Destination) -> str:
-        if path is None:
-            self._temporary.append(destination.path)
-        return destination.path
+    def _remember(self, asked_for: Optional[str], written: str) -> str:
+        if asked_for is None:
+            self._temporary.append(written)
+        return written
 
 
 _transfers = Transfers()

@@ -5,6 +5,7 @@ Imported by a zygote from the members of a job; see :mod:`mitogen.zygote`.
 
 import os
 import runpy
+import stat
 import sys
 from typing import Any, Dict, Mapping, Sequence, Tuple
 
@@ -14,6 +15,9 @@ TOLERATED = ('distro', 'selinux', 'systemd', 'typing_extensions')
 
 #: Members of the job that are not the module's.
 _NOT_PAYLOAD = ('mitogen/', 'ansible_mitogen/')
+
+#: First line of the output when :func:`run_either` has run the other module.
+OTHER_RAN = b'MITOGEN-OTHER\n'
 
 _RESPAWN = 'ansible.module_utils.common.respawn'
 
@@ -87,6 +91,42 @@ def run_module(module_fqn: str, params: str, profile: str, style: str, rlimit_no
         runpy.run_module(module_fqn, {'_module_fqn': module_fqn, '_modlib_path': modlib}, '__main__', True)
         print('{"msg": "New-style module did not handle its own exit", "failed": true}')
         sys.exit(1)
+
+
+def run_either(usual: Dict[str, Any], other: Dict[str, Any], unchanged: Dict[str, Any]) -> None:
+    """Run one module, or another one if a file is what it should be; which, the first line of the output says.
+
+    :param usual: arguments of :func:`run_module`.
+    :param other: the same, of the module to run if the file is as described.
+    :param unchanged: arguments of :func:`is_unchanged`.
+    """
+    try:
+        unchanged_file = is_unchanged(**unchanged)
+    except (OSError, ValueError):
+        # The usual module looks at it too, and says what is wrong.
+        unchanged_file = False
+    if unchanged_file:
+        os.write(1, OTHER_RAN)
+    run_module(**(other if unchanged_file else usual))
+
+
+def is_unchanged(path: str, follow: bool, size: int, sha1: str) -> bool:
+    """Whether a path leads to a plain file with known content.
+
+    :param follow: a symbolic link counts as what it points to.
+    :raises OSError: it is not there, or cannot be read.
+    :raises ValueError: SHA-1 may not be used here.
+    """
+    path = os.path.expandvars(os.path.expanduser(path))
+    found = os.stat(path) if follow else os.lstat(path)
+    if not stat.S_ISREG(found.st_mode) or found.st_size != size:
+        return False
+    import hashlib
+    digest = hashlib.sha1()
+    with open(path, 'rb') as file:
+        for block in iter(lambda: file.read(1 << 16), b''):
+            digest.update(block)
+    return digest.hexdigest() == sha1
 
 
 def _enter_accessible_folder() -> None:

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 HOOK_COLUMNS = ('Name', 'What it does', 'What it replaces', 'What is lost without it')
+ROUND_TRIP_COLUMNS = ('Task', 'Round trips')
 MAILBOX_COLUMNS = ('Number', 'Name', 'What is sent there')
 
 
@@ -33,6 +34,11 @@ def hook_rows(hooks: Iterable[Any]) -> list[tuple[str, ...]]:
         '``%s``' % hook.replaces if hook.replaces else 'nothing',
         hook.loss[:1].upper() + hook.loss[1:] + '.',
     ) for hook in hooks]
+
+
+def round_trip_rows(budgets: Iterable[Any]) -> list[tuple[str, ...]]:
+    """Return a row for each budget."""
+    return [(budget.what, str(budget.round_trips)) for budget in budgets]
 
 
 def constants(module: ModuleType) -> list[tuple[int, str, str]]:

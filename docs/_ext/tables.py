@@ -1,11 +1,19 @@
-"""Directives for tables that are made from the code: ``hooks-table`` and ``mailbox-table``."""
+"""Directives for tables that are made from the code: ``hooks-table``, ``mailbox-table``, ``round-trips-table``."""
 
 from typing import Any
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
-from rows import HOOK_COLUMNS, MAILBOX_COLUMNS, hook_rows, list_table, mailbox_rows
+from rows import (
+    HOOK_COLUMNS,
+    MAILBOX_COLUMNS,
+    ROUND_TRIP_COLUMNS,
+    hook_rows,
+    list_table,
+    mailbox_rows,
+    round_trip_rows,
+)
 
 
 class _Table(Directive):
@@ -38,8 +46,17 @@ class MailboxTable(_Table):
         return list_table(MAILBOX_COLUMNS, mailbox_rows(handles))
 
 
+class RoundTripsTable(_Table):
+    """How often tasks wait for their host, as the tests check it."""
+
+    def lines(self) -> list[str]:
+        from tests.harness.round_trips import BUDGETS
+        return list_table(ROUND_TRIP_COLUMNS, round_trip_rows(BUDGETS))
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Add the directives."""
     app.add_directive('hooks-table', HooksTable)
     app.add_directive('mailbox-table', MailboxTable)
+    app.add_directive('round-trips-table', RoundTripsTable)
     return {'parallel_read_safe': True}

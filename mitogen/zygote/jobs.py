@@ -37,6 +37,14 @@ def death_notice(status: int) -> str:
     return text + (' (core dumped)\n' if os.WCOREDUMP(status) else '\n')
 
 
+def _accounts() -> int:
+    """Return what changes whenever accounts do: whoever remembers home folders must look again."""
+    try:
+        return os.stat('/etc/passwd').st_mtime_ns
+    except OSError:
+        return 0
+
+
 class Job:
     """One RUN request, from its arrival to the last byte of its answer.
 
@@ -90,6 +98,7 @@ class Job:
             'stdout_streamed': streamed[0], 'stderr_streamed': streamed[1],
             'ms': round((now - self.started) * 1000, 3),
             'imported': [name for name, imported in found.items() if imported],
+            'accounts': _accounts(),
         }
         return found
 

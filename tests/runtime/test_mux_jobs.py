@@ -11,6 +11,7 @@ from ansible_mitogen.mux import jobs, protocol
 from ansible_mitogen.mux.bundles import Bundle
 from ansible_mitogen.mux.hops import AbandonedError
 from ansible_mitogen.mux.service import exit_code, hop_failure
+from ansible_mitogen.mux.usage import Usage
 from mitogen.core import frames, handles, payload
 from mitogen.core.errors import ChannelError
 from mitogen.core.messages import Message
@@ -18,7 +19,8 @@ from mitogen.core.messages import Message
 COMMAND = {'argv': ['', '-c', 'cat'], 'stdin': b'in', 'stdin_path': None, 'tty': False, 'env': {'A': 'b'},
            'cwd': '/tmp'}
 MODULE = {'module_fqn': 'ansible.modules.ping', 'params': '{}', 'profile': 'legacy', 'style': 'loader',
-          'rlimit_nofile': 0, 'date_time': (2024, 1, 1, 0, 0, 0), 'extensions': {}, 'env': {}, 'cwd': None}
+          'rlimit_nofile': 0, 'date_time': (2024, 1, 1, 0, 0, 0), 'extensions': {}, 'env': {}, 'cwd': None,
+          'other': None}
 
 
 class FakeExchange:
@@ -28,6 +30,7 @@ class FakeExchange:
         self.told: list[Any] = []
         self.waiting: list[Any] = []
         self.on_cancel = None
+        self.usage = Usage()
 
     def send(self, what: Any, body: Any) -> Any:
         self.told.append((what, body))
@@ -62,6 +65,9 @@ class FakeRouter:
     def complain(self, context_id: Any, what: Any) -> Any:
         self.complaints.append((context_id, what))
 
+    def send_packed(self, dst: Any, handle: Any, kind: Any, data: Any, reply_to: Any = 0) -> Any:
+        self.send(dst, handle, payload.decode(data), reply_to)
+
     def answer(self, kind: Any, data: Any) -> Any:
         (func,) = self.handlers.values()
         func(Message(self, frames.Frame(0, 2, 2, 1000, 0, kind, data)))
@@ -81,6 +87,7 @@ def exchange() -> Any:
 def entry(router: Any) -> Any:
     context = SimpleNamespace(router=router, info={'zygote_id': 2}, name='web1', context_id=1)
     entry = SimpleNamespace(context=context, busy=0)
+    entry.accounts_are = lambda mark: setattr(entry, 'accounts', mark)
     entry.take = lambda: setattr(entry, 'busy', entry.busy + 1)
     entry.release = lambda: setattr(entry, 'busy', entry.busy - 1)
     return entry
@@ -94,7 +101,7 @@ def job(exchange: Any, entry: Any) -> Any:
 
 
 RESULT = {'job': 1, 'rc': 3, 'stdout': b'o', 'stderr': b'e', 'stdout_streamed': 0, 'stderr_streamed': 0, 'ms': 1.5,
-          'imported': []}
+          'imported': [], 'accounts': 7}
 
 
 def test_a_command_is_passed_on_as_it_is() -> None:

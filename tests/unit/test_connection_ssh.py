@@ -52,13 +52,20 @@ class FakeMux:
         self._record('open', hops)
         return ContextInfo(3, (3, 11, 2), PYTHON, 'python3', self.fresh, {'total': 1.0}, 'x')
 
-    def run_module(self, context, call):
+    def run_module(self, context, call, before=None, either=None):
         self._record('module', call)
         return Completed(0, b'{"changed": false}', b'', 1.0, 1)
 
-    def run_command(self, context, argv, stdin=b'', tty=False, env=None, cwd=None):
+    def run_command(self, context, argv, stdin=b'', tty=False, env=None, cwd=None, before=None):
         self._record('command', argv, stdin, tty, cwd)
         return Completed(3, b'out', b'err', 1.0, 1)
+
+    def stage(self, context, steps, wait=True):
+        self._record('stage', steps, wait)
+
+    def home_of(self, context, name):
+        self._record('home', name)
+        return '/home/' + name, 1
 
     def put_file(self, context, source, target, mode=None):
         self._record('put', source, target, mode)

@@ -1,0 +1,77 @@
+"""Recognise the commands that Ansible sends to look after its temporary files.
+
+Each has one shape; what differs from it in anything is not recognised and runs in a shell like any other command.
+"""
+
+import re
+import shlex
+from typing import NamedTuple
+
+from ansible_mitogen.ansiballz import unwrap_shell
+from ansible_mitogen.mux.api import Step
+
+#: ansible-core 2.19 and earlier append this, against lost output.
+_TAIL = ' && sleep 0'
+
+#: A path that ``echo`` in any shell prints as it is.
+_PATH = r'/[\w@%+=:,./-]*'
+
+_HOME = re.compile(r'echo ~((?:[\w.][\w.-]*)?)', re.ASCII)
+_MAKE = re.compile(
+    r'\( umask 77 && mkdir -p "` echo (?P<parent>%s) `"&& mkdir "` echo (?P<path>%s) `" '
+    r'&& echo (?P<name>[\w.-]+)="` echo (?P=path) `" \)' % (_PATH, _PATH), re.ASCII)
+_REMOVE = re.compile(r'rm -f -r (%s) > /dev/null 2>&1' % _PATH, re.ASCII)
+_SHARE = ('setfacl', '-m')
+_USABLE = ('chmod', 'u+rwx')
+
+
+class Chore(NamedTuple):
+    """A command that was recognised."""
+
+    #: What does the same on the target.
+    step: Step
+    #: The paths that it is about.
+    paths: tuple[str, ...]
+    #: What it prints when it succeeds.
+    output: bytes = b''
+
+
+def home_wanted(command: str) -> str | None:
+    """Return the account whose home folder a command prints, '' for the own one; None if it does not."""
+    match = _HOME.fullmatch(_inner(command))
+    return None if match is None else match[1]
+
+
+def recognise(command: str) -> Chore | None:
+    """Return what a command is for; None if it is no chore."""
+    inner = _inner(command)
+    match = _MAKE.fullmatch(inner)
+    if match is not None:
+        path = match['path']
+        return Chore(('make_folder', match['parent'], path), (path,), ('%s=%s\n' % (match['name'], path)).encode())
+    match = _REMOVE.fullmatch(inner)
+    if match is not None:
+        path = match[1].rstrip('/') or '/'
+        return Chore(('remove_folder', path), (path,))
+    return _recognise_words(inner)
+
+
+def _recognise_words(inner: str) -> Chore | None:
+    if not inner.startswith((_SHARE[0], _USABLE[0])):
+        return None
+    try:
+        words = shlex.split(inner)
+    except ValueError:
+        return None
+    if shlex.join(words) != inner:
+        return None
+    if tuple(words[:2]) == _USABLE:
+        return Chore(('make_usable', words[2:]), tuple(words[2:]))
+    if tuple(words[:2]) == _SHARE:
+        return Chore(('share', words), tuple(words[3:]))
+    return None
+
+
+def _inner(command: str) -> str:
+    """Return what the shell runs, without what is appended; '' if there is no plain shell."""
+    return (unwrap_shell(command) or '').removesuffix(_TAIL)

@@ -1,0 +1,182 @@
+"""How often tasks wait for their host, what the profile says of it, and that nothing else changes by it."""
+
+import json
+import os
+import tarfile
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.accounts import Accounts
+from tests.harness.engines import CONNECTION_ONLY, MITOGEN, PLUGINS, Engine
+from tests.harness.leftovers import Leftovers
+from tests.harness.project import Project, Run
+from tests.harness.round_trips import BUDGETS
+from tests.harness.sshd import Sshd
+
+pytestmark = pytest.mark.xdist_group('round trips')
+
+
+def enable_profile(project: Project) -> Path:
+    """Have runs profiled; returns where the numbers go."""
+    path = project.folder / 'profile.json'
+    folders = '%s:%s' % (PLUGINS / 'callback', Path(__file__).parents[1] / 'harness/callback_plugins')
+    project.configure('defaults', callback_plugins=folders, callbacks_enabled='record,mitogen_profile')
+    project.configure('callback_mitogen_profile', json=str(path))
+    return path
+
+
+def costs(path: Path) -> dict[str, dict[str, Any]]:
+    """The numbers of each task, by its name."""
+    return {cost['task']: cost for cost in json.loads(path.read_text())['tasks']}
+
+
+def write_files(project: Project) -> None:
+    project.write('files/small', 'small\n')
+    project.write('files/small.sh', '#!/bin/sh\nid\n', 0o755)
+    project.write('files/parts/one', 'one\n')
+    project.write('templates/small.j2', '{{ 1 + 1 }}\n')
+    with tarfile.open(project.folder / 'files/small.tar', 'w') as archive:
+        archive.add(project.folder / 'files/small', 'unpacked')
+
+
+@pytest.mark.parametrize('become', [False, True])
+def test_actions_wait_for_their_host_as_often_as_their_budget_says(
+    become: bool, project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers
+) -> None:
+    write_files(project)
+    path = enable_profile(project)
+    account = accounts.nopasswd if become else None
+    project.add_host('web1', sshd.variables(account, work='{{ made.path }}'))
+    tasks = '- {name: facts, setup: {gather_subset: [pkg_mgr, service_mgr]}}\n'
+    tasks += '- {name: folder, tempfile: {state: directory}, register: made}\n- {name: first, script: small.sh}\n'
+    for number, budget in enumerate(BUDGETS):
+        if budget.setup:
+            tasks += f'- name: setup {number}\n  {budget.setup}\n'
+        tasks += f'- name: task {number}\n  {budget.task}\n  ignore_errors: true\n'
+    tasks += '- {name: remove, file: {path: "{{ work }}", state: absent}}\n'
+    accounts_before = os.stat('/etc/passwd').st_mtime_ns
+    run = project.play(tasks, MITOGEN, timeout=400, keywords={'become': become}).assert_ok()
+    # Someone else on this machine has made or removed an account: home folders had to be asked for again.
+    asked_again = os.stat('/etc/passwd').st_mtime_ns != accounts_before
+    found = {budget.what: costs(path)[f'task {number}']['round_trips'] for number, budget in enumerate(BUDGETS)}
+    wanted = {budget.what: budget.round_trips for budget in BUDGETS}
+    if become:
+        # Ansible reads the file by a module then, and has its checksum with it.
+        wanted['``fetch``, new'] = 1
+    if asked_again:
+        found = {what: min(count, max(wanted[what], count - 1)) for what, count in found.items()}
+    assert found == wanted
+    assert 'MITOGEN PROFILE' in run.output
+    leftovers.assert_none()
+
+
+@pytest.mark.parametrize('engine', [MITOGEN, CONNECTION_ONLY], ids=str)
+def test_profile_says_where_the_time_of_a_task_went(
+    engine: Engine, project: Project, sshd: Sshd, accounts: Accounts
+) -> None:
+    path = enable_profile(project)
+    connection = None if engine is MITOGEN else 'mitogen_ssh'
+    for host in ('web1', 'web2'):
+        more = {} if connection is None else {'ansible_connection': connection}
+        project.add_host(host, sshd.variables(accounts.plain, **more))
+    run = project.play('''
+        - {name: busy, command: sleep 0.5}
+        - {name: looped, command: id, loop: [1, 2, 3]}
+        - {name: left out, command: id, when: false}
+        - {name: fails, command: 'false', ignore_errors: true}
+    ''', engine, arguments=['--limit', 'web1']).assert_ok()
+    found = costs(path)
+    assert found['busy']['run_ms'] >= 500 and found['busy']['seconds'] >= 0.5
+    assert [found[name]['round_trips'] for name in ('busy', 'looped', 'left out', 'fails')] == [1, 3, 0, 1]
+    assert [found[name]['status'] for name in ('looped', 'left out', 'fails')] == ['ok', 'skipped', 'failed']
+    assert 0 < found['fails']['sent'] < found['busy']['sent']
+    table = run.output[run.output.index('MITOGEN PROFILE'):]
+    assert table.index('busy') < table.index('all tasks')
+
+
+def copy_and_tell(project: Project, sshd: Sshd, accounts: Accounts, settings: dict[str, str], **more: Any) -> Run:
+    """Run a copy and a module that tells where temporary files were made."""
+    project.write('library/where.py', textwrap.dedent('''
+        import os
+        from ansible.module_utils.basic import AnsibleModule
+        module = AnsibleModule(argument_spec={})
+        made = module.tmpdir
+        status = os.stat(made)
+        module.exit_json(changed=False, folder=made, mode=oct(status.st_mode & 0o777), uid=status.st_uid)
+    '''))
+    project.write('action_note.txt', '')
+    project.add_host('web1', sshd.variables(accounts.nopasswd, **settings))
+    return project.play('''
+        - {name: copied, copy: {content: text, dest: "~/copied"}}
+        - {name: told, where: }
+        - {name: removed, file: {path: "~/copied", state: absent}}
+    ''', MITOGEN, **more)
+
+
+def test_folder_is_made_where_the_user_wants_it_and_for_him_alone(
+    project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers
+) -> None:
+    place = accounts.nopasswd.home / 'place/below'
+    run = copy_and_tell(project, sshd, accounts, {'ansible_remote_tmp': str(place)}).assert_ok()
+    assert run.task('copied').result['src'].startswith(f'{place}/ansible-tmp-')
+    assert oct(place.stat().st_mode & 0o777) == '0o700' and place.stat().st_uid == accounts.nopasswd.uid
+    assert list(place.iterdir()) == []
+    place.rmdir()
+    place.parent.rmdir()
+    leftovers.assert_none()
+
+
+def test_folder_that_cannot_be_made_is_the_error_of_stock(project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    run = copy_and_tell(project, sshd, accounts, {'ansible_remote_tmp': '/proc/none'})
+    result = run.task('copied')
+    assert result.status == 'unreachable'
+    assert 'Failed to create temporary directory.' in result.message and '/proc/none' in result.message
+
+
+def test_failed_task_leaves_no_folder_behind(
+    project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers
+) -> None:
+    project.add_host('web1', sshd.variables(accounts.plain))
+    run = project.play('''
+        - {name: copied, copy: {content: text, dest: /proc/none/x}}
+    ''', MITOGEN)
+    assert run.task('copied').status == 'failed' and '/proc/none' in run.task('copied').message
+    leftovers.assert_none()
+
+
+def test_hooks_that_are_switched_off_leave_each_step_as_it_was(
+    project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers
+) -> None:
+    path = enable_profile(project)
+    off = 'make-folder,remove-folder,permissions,unchanged-copy'
+    copy_and_tell(project, sshd, accounts, {}, env={'MITOGEN_DISABLE_HOOKS': off}).assert_ok()
+    assert costs(path)['copied']['round_trips'] >= 6
+    leftovers.assert_none()
+
+
+def test_action_plugin_of_the_user_gets_each_step_done_when_it_asks_for_it(
+    project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers
+) -> None:
+    project.write('action_plugins/steps.py', textwrap.dedent('''
+        from ansible.plugins.action import ActionBase
+
+
+        class ActionModule(ActionBase):
+            def run(self, tmp=None, task_vars=None):
+                result = super().run(tmp, task_vars)
+                folder = self._make_tmp_path()
+                result['before'] = self._low_level_execute_command('ls -d %s' % folder)['rc']
+                self._transfer_data(folder + '/file', 'content')
+                self._fixup_perms2((folder, folder + '/file'))
+                result['content'] = self._low_level_execute_command('cat %s/file' % folder)['stdout']
+                self._remove_tmp_path(folder)
+                result['after'] = self._low_level_execute_command('ls -d %s' % folder)['rc']
+                return result
+    '''))
+    project.add_host('web1', sshd.variables(accounts.plain))
+    run = project.play('- {name: steps, steps: }', MITOGEN).assert_ok()
+    assert [run.task('steps').result[name] for name in ('before', 'content', 'after')] == [0, 'content', 2]
+    leftovers.assert_none()

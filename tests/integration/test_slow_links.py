@@ -1,0 +1,65 @@
+"""What a slow link makes slow: how often each side waits for the other, counted by a relay in between."""
+
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from benchmarks.relay import Relay
+from tests.harness.accounts import Accounts
+from tests.harness.engines import MITOGEN
+from tests.harness.project import Project
+from tests.harness.sshd import Sshd
+
+pytestmark = pytest.mark.xdist_group('slow links')
+
+#: Seconds each way. Long enough for one side to have said all before the other has heard of it.
+DELAY = 0.015
+
+Turns = Callable[[str], int]
+
+
+@pytest.fixture
+def turns(project: Project, sshd: Sshd, accounts: Accounts) -> Turns:
+    """How often the controller's side spoke after the target's had, for a play with the given tasks."""
+    def turns(tasks: str) -> int:
+        with Relay(sshd.port, DELAY) as relay:
+            # A path without ~, for home folders are asked for again when someone else makes an account meanwhile.
+            project.add_host('web1', sshd.variables(
+                accounts.plain, ansible_port=relay.port, ansible_remote_tmp=str(accounts.plain.home / 'tmp'),
+                work=str(accounts.plain.home / 'work')))
+            project.play(tasks, MITOGEN).assert_ok()
+            assert relay.traffic.connections == 1
+            return relay.traffic.turns
+    return turns
+
+
+def repeated(task: str, count: int) -> str:
+    return f'- {task}\n' * count
+
+
+def test_connecting_takes_one_round_trip_more_than_ssh_and_a_task_one(
+    turns: Turns, sshd: Sshd, accounts: Accounts
+) -> None:
+    options = sshd.client_options().split()
+    with Relay(sshd.port, DELAY) as relay:
+        subprocess.run(['ssh', *options, '-o', 'StrictHostKeyChecking=no', '-i', str(sshd.key), '-p', str(relay.port),
+                        f'{accounts.plain.name}@127.0.0.1', 'true'], check=True, stdin=subprocess.DEVNULL)
+        alone = relay.traffic.turns
+    first = turns('- command: id')
+    # One for code, one for the task; and at the end, when the result is there, the request to end.
+    assert first <= alone + 1 + 1 + 1
+    assert turns(repeated('command: id', 21)) - first <= 20
+
+
+def test_small_files_take_two_round_trips_each_and_facts_one(turns: Turns, project: Project) -> None:
+    names = [f'{number:02}' for number in range(20)]
+    for name in names:
+        project.write(f'files/{name}', f'content {name}\n' * 100)
+    folder = '- file: {path: "{{ work }}", state: directory}\n'
+    copied = folder + '- copy: {src: "{{ item }}", dest: "{{ work }}/"}\n  loop: %s\n' % names
+    none, some = turns(folder), turns(copied)
+    assert some - none <= 2.2 * len(names)
+    # The first of a kind may have to be asked for what later ones are not.
+    assert turns(copied) - none <= 1.2 * len(names)
+    assert turns(folder + repeated('setup:', 5)) - none <= 1.2 * 5

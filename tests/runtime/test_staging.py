@@ -1,0 +1,72 @@
+"""What is done on a target before a job."""
+
+import os
+import stat
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ansible_mitogen.target import staging
+from mitogen.core.frames import DATA, Frame
+
+
+@pytest.fixture
+def econtext(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(staging, '_folders', set())
+    routed: list[Frame] = []
+    return SimpleNamespace(at_end=[], router=SimpleNamespace(route=routed.append), routed=routed)
+
+
+def test_steps_are_done_in_order_and_the_message_is_passed_on(tmp_path: Path, econtext: Any) -> None:
+    folder = tmp_path / 'a/b/tmp-1'
+    steps = [['make_folder', str(folder.parent), str(folder), False],
+             ['put_file', str(folder / 'f'), 0o400, b'content'],
+             ['make_usable', [str(folder), str(folder / 'f')]]]
+    assert staging.perform(steps, [7, 110, 1234, b'payload'], econtext) == []
+    assert (folder / 'f').read_bytes() == b'content'
+    assert stat.S_IMODE((folder / 'f').stat().st_mode) == 0o700
+    assert {stat.S_IMODE(os.stat(path).st_mode) for path in (folder, folder.parent, folder.parent.parent)} == {0o700}
+    assert econtext.routed == [Frame(7, 0, 0, 110, 1234, DATA, b'payload')]
+
+
+def test_a_step_that_fails_is_named_and_nothing_after_it_happens(tmp_path: Path, econtext: Any) -> None:
+    steps = [['make_folder', str(tmp_path), str(tmp_path / 'x'), False], ['make_usable', [str(tmp_path / 'missing')]],
+             ['put_file', str(tmp_path / 'x/f'), 0o600, b'']]
+    assert staging.perform(steps, [7, 110, 1234, b''], econtext) == [1, 2, 'No such file or directory']
+    assert os.listdir(tmp_path / 'x') == [] and econtext.routed == []
+
+
+def test_a_folder_that_someone_else_made_is_not_taken(tmp_path: Path, econtext: Any) -> None:
+    (tmp_path / 'x').mkdir()
+    assert staging.perform([['make_folder', str(tmp_path), str(tmp_path / 'x'), False]], [], econtext)[:2] == [0, 17]
+
+
+def test_folders_are_removed_at_the_end_but_for_those_handed_over(tmp_path: Path, econtext: Any) -> None:
+    for name, handed_over in (('kept', True), ('left', False), ('gone', False)):
+        assert staging.perform([['make_folder', str(tmp_path), str(tmp_path / name), handed_over]], [], econtext) == []
+    (tmp_path / 'left/file').write_text('')
+    assert staging.perform([['remove_folder', str(tmp_path / 'gone')]] * 2, [], econtext) == []
+    (at_end,) = econtext.at_end
+    at_end()
+    assert os.listdir(tmp_path) == ['kept']
+
+
+def test_sharing_is_a_program_that_must_succeed(tmp_path: Path, econtext: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / 'setfacl'
+    program.write_text('#!/bin/sh\necho "$@" > %s/said\n[ "$3" = /a ]\n' % tmp_path)
+    program.chmod(0o755)
+    monkeypatch.setenv('PATH', '%s:%s' % (tmp_path, os.environ['PATH']))
+    assert staging.perform([['share', ['setfacl', '-m', 'u:app:r-x', '/a']]], [], econtext) == []
+    assert (tmp_path / 'said').read_text() == '-m u:app:r-x /a\n'
+    assert staging.perform([['share', ['setfacl', '-m', 'u:app:r-x', '/b']]], [], econtext) == [
+        0, 0, 'setfacl ended with status 1']
+
+
+def test_home_folders_are_what_a_shell_makes_of_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('HOME', '/elsewhere')
+    assert staging.home_of('')[0] == '/elsewhere'
+    assert staging.home_of('root')[0] == '/root'
+    assert staging.home_of('no-such-account')[0] == '~no-such-account'
+    assert staging.home_of('root')[1] == os.stat('/etc/passwd').st_mtime_ns

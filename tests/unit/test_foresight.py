@@ -1,0 +1,82 @@
+"""A look at a file and what comes of it, in one message."""
+
+import hashlib
+import json
+from dataclasses import replace
+
+import pytest
+
+from ansible_mitogen.connection.foresight import FILE, STAT, Foresight, Heard, Rehearsal
+from ansible_mitogen.mux.api import Completed, ModuleCall
+from ansible_mitogen.target import runner
+
+SHA1 = hashlib.sha1(b'content').hexdigest()
+
+
+def call(fqn, date_time=(2024, 1, 1, 0, 0, 0), **arguments):
+    return ModuleCall('id of ' + fqn, '', fqn, json.dumps({'ANSIBLE_MODULE_ARGS': arguments}), date_time=date_time)
+
+
+LOOK = call(STAT, path='/etc/x', follow=False, get_checksum=True, checksum_algorithm='sha1')
+NEXT = call(FILE, path='/etc/x', state='file')
+
+
+def test_module_that_ran_instead_is_not_run_again():
+    foresight = Foresight(7, SHA1, lambda: NEXT)
+    either = foresight.either(LOOK)
+    assert (either.call, either.path, either.follow, either.size, either.sha1) == (NEXT, '/etc/x', False, 7, SHA1)
+    outcome = Completed(0, b'{"changed": true}', b'', 1.0, 1, other_ran=True)
+    found = json.loads(foresight.found_unchanged(either, outcome))['stat']
+    assert (found['exists'], found['isdir'], found['checksum']) == (True, False, SHA1)
+    assert foresight.outcome_of(replace(NEXT, date_time=(2025, 1, 1, 0, 0, 0))) is outcome
+    assert foresight.outcome_of(NEXT) is None
+
+
+def test_outcome_is_not_that_of_another_call():
+    foresight = Foresight(7, SHA1, lambda: NEXT)
+    foresight.found_unchanged(foresight.either(LOOK), Completed(0, b'', b'', 1.0, 1, other_ran=True))
+    assert foresight.outcome_of(call(FILE, path='/etc/x', state='file', mode='0600')) is None
+
+
+@pytest.mark.parametrize('look, following', [
+    (call('ansible.modules.ping'), NEXT), (call(STAT, path='/x', get_checksum=False, checksum_algorithm='sha1'), NEXT),
+    (call(STAT, path='/x', get_checksum=True, checksum_algorithm='md5'), NEXT), (LOOK, None), (LOOK, LOOK),
+    (LOOK, replace(NEXT, interpreter='/other')), (LOOK, replace(NEXT, env={'A': 'b'}))])
+def test_nothing_is_run_instead_where_it_is_not_known_to_be_next(look, following):
+    assert Foresight(7, SHA1, lambda: following).either(look) is None
+
+
+def test_rehearsal_hears_the_first_thing_and_goes_no_further():
+    rehearsal = Rehearsal()
+    for command in ('first', 'second'):
+        with pytest.raises(Heard):
+            rehearsal.hear(command, b'data')
+    assert rehearsal.call == ('first', b'data')
+
+
+def test_file_is_unchanged_only_if_it_is_a_plain_file_with_that_content(tmp_path, monkeypatch):
+    file, link = tmp_path / 'file', tmp_path / 'link'
+    file.write_bytes(b'content')
+    link.symlink_to(file)
+    monkeypatch.setenv('HERE', str(tmp_path))
+    assert runner.is_unchanged(str(file), False, 7, SHA1)
+    assert runner.is_unchanged('$HERE/link', True, 7, SHA1)
+    assert not runner.is_unchanged(str(link), False, 7, SHA1)
+    assert not runner.is_unchanged(str(tmp_path), False, 7, SHA1)
+    file.write_bytes(b'CONTENT')
+    assert not runner.is_unchanged(str(file), False, 7, SHA1)
+    with pytest.raises(FileNotFoundError):
+        runner.is_unchanged(str(tmp_path / 'missing'), False, 7, SHA1)
+
+
+def test_the_other_module_runs_if_the_file_is_unchanged(tmp_path, monkeypatch, capfd):
+    file = tmp_path / 'file'
+    file.write_bytes(b'content')
+    ran = []
+    monkeypatch.setattr(runner, 'run_module', lambda **args: ran.append(args))
+    unchanged = {'path': str(file), 'follow': False, 'size': 7, 'sha1': SHA1}
+    runner.run_either({'module_fqn': 'usual'}, {'module_fqn': 'other'}, unchanged)
+    assert capfd.readouterr().out.encode() == runner.OTHER_RAN
+    runner.run_either({'module_fqn': 'usual'}, {'module_fqn': 'other'}, {**unchanged, 'path': str(tmp_path / 'no')})
+    assert capfd.readouterr().out == ''
+    assert [args['module_fqn'] for args in ran] == ['other', 'usual']
