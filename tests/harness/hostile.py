@@ -54,7 +54,10 @@ class Wire:
         self.socket.setblocking(True)
         read = self.socket.makefile('rb', 0).read
         _, config = (self._exactly(read, int(self._exactly(read, 8))) for _ in range(2))
-        self.id: int = json.loads(config)['context_id']
+        told = json.loads(config)
+        self.id: int = told['context_id']
+        if told.get('zygote_id'):
+            self._exactly(read, int(self._exactly(read, 8)))
         self._parser = frames.FrameParser()
         self._frames: list[Frame] = []
 
