@@ -115,7 +115,7 @@ class Service:
             protocol.SHUTDOWN: self._shutdown, protocol.STAGE: self._stage, protocol.HOME: self._home,
             protocol.USAGE: self._usage,
         }
-        router.add_handler(self._on_get_code, handles.GET_CODE, ANYONE)
+        router.add_handler(self._on_get_code, handles.GET_CODE, source=ANYONE)
 
     def serve(self, packet: Packet, exchange: Exchange, attached: bytes) -> None:
         """Serve a request.
