@@ -66,14 +66,19 @@ class SimulatedHost:
                 yield from self._answer(frame)
 
     def _take_config(self) -> bytes:
-        """Return what follows bundle and configuration, as soon as both are there."""
-        at, blocks = 0, []
-        for _ in range(2):
-            size = int(self._head[at:at + 8] or b'0')
-            if len(self._head) < at + 8 + size or not size:
+        """Return what follows the code and the configuration, as soon as all of that is there."""
+        blocks: list[bytes] = []
+        at, wanted = 0, 2
+        while len(blocks) < wanted:
+            size = self._head[at:at + 8]
+            end = at + 8 + int(size or b'0')
+            if len(size) < 8 or len(self._head) < end:
                 return b''
-            blocks.append(self._head[at + 8:at + 8 + size])
-            at += 8 + size
+            blocks.append(self._head[at + 8:end])
+            at = end
+            if len(blocks) == 2:
+                # The code of the zygote comes behind it.
+                wanted += bool(json.loads(blocks[1]).get('zygote_id'))
         self._config = json.loads(blocks[1])
         return self._head[at:]
 
