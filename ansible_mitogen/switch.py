@@ -4,9 +4,7 @@ from ansible import constants as C
 from ansible import context as cli_context
 
 from ansible_mitogen import hooks
-
-#: What the callback is called: as a file in a configured folder, and in the collection.
-CALLBACK_NAMES = frozenset(['mitogen', 'mitogen.ansible.mitogen'])
+from ansible_mitogen.names import CALLBACK_NAMES
 
 
 def switch_on_if_enabled() -> None:
