@@ -12,14 +12,16 @@ _IGNORED = shutil.ignore_patterns('.git', '.venv', 'build', '*.egg-info', '__pyc
 _COMMAND = '''\
 #!{python}
 import sys
-from ansible.cli.{module} import main
+from {module} import main
 sys.argv[0] = sys.argv[0].rpartition('/')[2]
-main()
+sys.exit(main())
 '''
 
-#: Commands of Ansible, by the module of each.
-_COMMANDS = {'ansible': 'adhoc', 'ansible-playbook': 'playbook', 'ansible-doc': 'doc', 'ansible-galaxy': 'galaxy',
-             'ansible-inventory': 'inventory', 'ansible-config': 'config'}
+#: Commands of Ansible, by the module that has the function of each.
+_COMMANDS = {'ansible': 'ansible.cli.adhoc', 'ansible-playbook': 'ansible.cli.playbook',
+             'ansible-doc': 'ansible.cli.doc', 'ansible-galaxy': 'ansible.cli.galaxy',
+             'ansible-inventory': 'ansible.cli.inventory', 'ansible-config': 'ansible.cli.config',
+             'ansible-runner': 'ansible_runner.__main__'}
 
 
 def build_wheel(folder: Path) -> Path:
@@ -34,20 +36,20 @@ def build_wheel(folder: Path) -> Path:
     return next(folder.glob('mitogen-*.whl'))
 
 
-def make_environment(folder: Path, wheel: Path | None = None) -> Path:
+def make_environment(folder: Path, *packages: object) -> Path:
     """Make a virtual environment that has Ansible, and of this project nothing but what pip puts there.
 
     Ansible and its libraries are those of the environment that runs the tests: to install them again takes long.
 
-    :param wheel: what pip installs there; by default nothing.
+    :param packages: what pip installs there, as it is named on its command line; by default nothing.
     :returns: its bin folder.
     """
     subprocess.run([sys.executable, '-m', 'venv', '--without-pip', str(folder)], check=True, timeout=120)
-    if wheel is not None:
+    if packages:
         subprocess.run([sys.executable, '-m', 'pip', '--disable-pip-version-check', '--python', str(folder), 'install',
-                        '--quiet', '--no-deps', '--no-index', str(wheel)], check=True, timeout=300)
+                        '--quiet', '--no-deps', '--no-index', *map(str, packages)], check=True, timeout=300)
     site = next(folder.glob('lib/python3*/site-packages'))
-    shared = next(Path(entry) for entry in sys.path if (Path(entry) / 'ansible' / '__init__.py').exists())
+    shared = ansible_folder()
     # A folder that a .pth file names is searched. Its own .pth files, as that of this checkout, are not read.
     (site / 'ansible.pth').write_text(f'{shared}\n')
     for name, module in _COMMANDS.items():
@@ -55,3 +57,8 @@ def make_environment(folder: Path, wheel: Path | None = None) -> Path:
         command.write_text(_COMMAND.format(python=folder / 'bin' / 'python', module=module))
         command.chmod(0o755)
     return folder / 'bin'
+
+
+def ansible_folder() -> Path:
+    """The folder that the tests' own Ansible is imported from."""
+    return next(Path(entry) for entry in sys.path if (Path(entry) / 'ansible' / '__init__.py').exists())
