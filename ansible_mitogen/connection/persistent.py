@@ -398,7 +398,7 @@ class PersistentConnection(ConnectionBase):
                     # As if each connection had been lost: the play goes on for hosts that are not under way.
                     raise AnsibleConnectionFailure(
                         'The multiplexer, which holds the connections of this run, ended unexpectedly: %s. The next '
-                        'task starts another one; set strategy=linear to do without it.' % exc) from exc
+                        'task starts another one; MITOGEN_DISABLE_HOOKS=all does without it.' % exc) from exc
                 self._note('the multiplexer is started anew: %s', exc)
             except JobFailed as exc:
                 raise AnsibleError('The command could not be started on the host: %s' % exc) from exc
@@ -416,7 +416,7 @@ class PersistentConnection(ConnectionBase):
             return client
         except OSError as exc:
             raise AnsibleError('The multiplexer, which holds the connections of this run, cannot be started: %s. '
-                               'Set strategy=linear to do without it.' % exc) from exc
+                               'MITOGEN_DISABLE_HOOKS=all in the environment does without it.' % exc) from exc
 
     def _open(self, client: MuxClient, in_account: bool, interpreter: str) -> ContextInfo:
         names = self._python_choice.names() if self._python_choice is not None else PythonChoice({}, None).names()
