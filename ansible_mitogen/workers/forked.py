@@ -7,9 +7,9 @@ from ansible_mitogen.forkgate import ForkGate
 from ansible_mitogen.workers.locks import SharedLocks
 from ansible_mitogen.workers.model import Job, Worker
 
-#: Seconds in which threads come to a place where they hold no lock, unless they are blocked: then they most likely
-#: hold none either. Long enough to load a plugin on a busy machine.
-_PATIENCE = 2.0
+#: Seconds in which threads come to a place where they hold no lock, on a very busy machine too. One that does not is
+#: blocked, in a command that a lookup runs perhaps, and then most likely holds none either.
+_PATIENCE = 10.0
 
 #: Seconds for each lock that a blocked thread may hold. The child gets a new one.
 _LOCK_PATIENCE = 0.5

@@ -17,8 +17,13 @@ CHOICE = 'mitogen_workers'
 #: Environment variable: action and lookup plugins that are not ansible-core's and may run in threads all the same.
 TRUSTED_PLUGINS = 'MITOGEN_THREAD_SAFE_PLUGINS'
 
-#: What ansible-core's own action plugins may not do in a thread: they wait for someone at the terminal.
-_PROMPTING = frozenset(['pause'])
+#: Action plugins of ansible-core that are not for threads, and why. Whoever forks waits for threads that sleep in a way
+#: that nobody knows of.
+_UNFIT_ACTIONS = {
+    'pause': 'pause waits for the user',
+    'reboot': 'reboot sleeps',
+    'wait_for_connection': 'wait_for_connection sleeps',
+}
 
 #: Tasks of which the answer is remembered.
 _MAX_REMEMBERED = 10000
@@ -87,9 +92,9 @@ class Placement:
             return 'the name of its action is a template'
         path = _action_plugin_path(name, collections)
         short = name.rpartition('.')[2]
-        if short in _PROMPTING:
-            return '%s waits for the user' % short
-        if path.startswith(_STOCK_FOLDER) or self.trusts(name):
+        if path.startswith(_STOCK_FOLDER):
+            return _UNFIT_ACTIONS.get(short, '')
+        if self.trusts(name):
             return ''
         return 'its action plugin is not one of ansible-core: %s' % path
 

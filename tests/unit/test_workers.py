@@ -156,6 +156,7 @@ def test_actions_of_ansible_core_run_in_threads(placement: Placement, name: str)
 
 @pytest.mark.parametrize('given, reason', [
     (job('ansible.builtin.pause'), 'pause waits for the user'),
+    (job('reboot'), 'reboot sleeps'),
     (job('{{ name }}'), 'the name of its action is a template'),
     (job(timeout=5), 'it has a timeout'),
     (job(debugger='on_failed'), 'it may call the debugger'),
