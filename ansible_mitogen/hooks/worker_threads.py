@@ -1,5 +1,6 @@
 """Tasks run in threads of the main process instead of forked ones."""
 
+import functools
 import os
 import sys
 import time
@@ -13,6 +14,7 @@ from ansible.executor.task_queue_manager import FinalQueue
 from ansible.inventory.manager import InventoryManager
 from ansible.plugins import loader
 from ansible.plugins import strategy as stock_strategy
+from ansible.plugins.strategy import free as free_strategy
 from ansible.release import __version__ as ansible_version
 from ansible.utils.display import Display
 from ansible.vars.manager import VariableManager
@@ -122,6 +124,10 @@ def _unfit_methods() -> str:
 def _unfit_objects() -> str:
     if getattr(task_executor, 'time', None) is not time:
         return 'the task executor does not pause by time.sleep'
+    if any(getattr(module, 'time', None) is not time for module in (stock_strategy, free_strategy)):
+        return 'strategies do not pause by time.sleep'
+    if parameters_of(stock_strategy.StrategyBase.__init__) != ['self', 'tqm']:
+        return 'StrategyBase takes other parameters'
     if vars(display).get('_final_q', '') is not None:
         return 'Display has no queue, or one already'
     if parameters_of(FinalQueue.put) != ['self', 'obj']:
@@ -139,6 +145,7 @@ def _intercept() -> Any:
 def _install() -> None:
     # Imported late: they need what ansible-core has from 2.19 on.
     from ansible_mitogen.workers import placement, plugins
+    from ansible_mitogen.workers.arrivals import Arrivals, WakingTime
     from ansible_mitogen.workers.forked import forked_worker_maker
     from ansible_mitogen.workers.locks import SharedLocks
     from ansible_mitogen.workers.model import Job
@@ -146,7 +153,7 @@ def _install() -> None:
     from ansible_mitogen.workers.stdio import ThreadStdio
     from ansible_mitogen.workers.threads import ThreadModel
 
-    gate, locks = ForkGate(), SharedLocks()
+    gate, locks, arrivals = ForkGate(), SharedLocks(), Arrivals()
     for lock, owner, name, _ in _GUARDED:
         setattr(owner, name, locks.guard(lock, getattr(owner, name)))
     persists = plugins.connection_finder(
@@ -159,13 +166,27 @@ def _install() -> None:
     intercept._invoke_plugin = staticmethod(plugins.one_by_one(intercept._invoke_plugin, locks))
 
     trusted = os.environ.get(placement.TRUSTED_PLUGINS, '').replace(',', ' ').split()
-    model = ThreadModel(placement.Placement(persists, trusted), forked_worker_maker(_STOCK, gate, locks), _run, gate)
+    model = ThreadModel(placement.Placement(persists, trusted), forked_worker_maker(_STOCK, gate, locks), _run, gate,
+                        arrivals)
     stock_strategy.WorkerProcess = lambda **job: model.worker_for(Job(**job))
 
+    stock_strategy.StrategyBase.__init__ = _noting_results(stock_strategy.StrategyBase.__init__, arrivals)
+    stock_strategy.time = free_strategy.time = WakingTime(arrivals)
     link.surround_waits(_waiting)
     task_executor.time = _Pauses()
     display._final_q = ThreadOutput()
     sys.stdout, sys.stderr = ThreadStdio(sys.stdout, 'stdout'), ThreadStdio(sys.stderr, 'stderr')
+
+
+def _noting_results(stock_init: Callable[..., None], arrivals: Any) -> Callable[..., None]:
+    from ansible_mitogen.workers.arrivals import NotedResults
+
+    @functools.wraps(stock_init)
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        stock_init(self, *args, **kwargs)
+        self._results = NotedResults(self._results, arrivals)
+
+    return init
 
 
 def _run(worker: Any) -> None:

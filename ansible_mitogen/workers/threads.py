@@ -12,6 +12,7 @@ from ansible.errors import AnsibleError
 from ansible.utils.display import Display
 
 from ansible_mitogen.forkgate import ForkGate
+from ansible_mitogen.workers.arrivals import Arrivals
 from ansible_mitogen.workers.current import current_worker, set_current_worker
 from ansible_mitogen.workers.isolation import isolated
 from ansible_mitogen.workers.model import Job, Worker, WorkerModel
@@ -39,14 +40,16 @@ class ThreadModel(WorkerModel):
     :param placement: tells one from the other.
     :param fork: makes forked workers.
     :param run: ansible-core's method that runs the task of a worker, given the worker.
+    :param arrivals: told when a worker is free.
     """
 
     def __init__(self, placement: Placement, fork: Callable[[Job], Worker], run: Callable[[Any], None],
-                 gate: ForkGate) -> None:
+                 gate: ForkGate, arrivals: Arrivals) -> None:
         self.placement = placement
         self.fork = fork
         self.run = run
         self.gate = gate
+        self.arrivals = arrivals
         self.pool = ThreadPool()
 
     def worker_for(self, job: Job) -> Worker:
@@ -204,6 +207,7 @@ class ThreadWorker:
                 self._go_on_in_process(reason)
         finally:
             self._ended.set()
+            model.arrivals.note()
 
     def _go_on_in_process(self, reason: str) -> None:
         self._model.note_fork(self._job, reason)
