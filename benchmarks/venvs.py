@@ -76,6 +76,6 @@ def installed_version(venv: Path, distribution: str) -> str:
     """Return the version of a distribution installed in `venv`."""
     code = 'import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))'
     done = subprocess.run(
-        [str(venv / 'bin' / 'python'), '-c', code, distribution], capture_output=True, text=True, timeout=30, check=True
+        [str(venv / 'bin' / 'python'), '-I', '-c', code, distribution], capture_output=True, text=True, timeout=30, check=True
     )
     return done.stdout.strip()
