@@ -19,6 +19,7 @@ from ansible.utils.collection_loader import AnsibleCollectionConfig
 from ansible_mitogen.forkgate import ForkGate
 from ansible_mitogen.hooks import worker_threads
 from ansible_mitogen.hooks.worker_threads import WorkerThreads
+from ansible_mitogen.workers.arrivals import Arrivals, NotedResults
 from ansible_mitogen.workers.isolation import snapshot
 from ansible_mitogen.workers.locks import SharedLocks
 from ansible_mitogen.workers.placement import Placement
@@ -135,6 +136,17 @@ def test_pool_uses_idle_threads_again() -> None:
     assert len(set(names)) == 1
 
 
+def test_result_wakes_the_strategy() -> None:
+    arrivals = Arrivals()
+    results = NotedResults(['earlier'], arrivals)
+    sleeper = threading.Thread(target=arrivals.sleep, args=(2 * WAIT,), daemon=True)
+    sleeper.start()
+    results.append('new')
+    sleeper.join(WAIT)
+    assert not sleeper.is_alive()
+    assert list(results) == ['earlier', 'new']
+
+
 # Who goes where.
 
 def job(action: str = 'ansible.builtin.command', variables: dict[str, Any] | None = None, **task: Any) -> Any:
@@ -195,6 +207,7 @@ def test_hook_fits() -> None:
     (lambda patch: patch.setattr(worker_threads._STOCK, '__init__', lambda self, queue: None), 'takes the parameters'),
     (lambda patch: patch.delattr(worker_threads.VariableManager, 'get_vars'), 'VariableManager.get_vars is not there'),
     (lambda patch: patch.setattr(worker_threads.task_executor, 'time', None), 'does not pause by time.sleep'),
+    (lambda patch: patch.setattr(worker_threads.free_strategy, 'time', None), 'strategies do not pause by time.sleep'),
 ])
 def test_hook_that_does_not_fit_says_why(monkeypatch: pytest.MonkeyPatch, break_it: Any, reason: str) -> None:
     break_it(monkeypatch)
