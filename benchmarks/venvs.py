@@ -75,7 +75,7 @@ def ensure_venv(name: str, versions: tuple[str, ...], requirements: tuple[str, .
 def installed_version(venv: Path, distribution: str) -> str:
     """Return the version of a distribution installed in `venv`."""
     code = 'import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))'
-    done = subprocess.run(
-        [str(venv / 'bin' / 'python'), '-I', '-c', code, distribution], capture_output=True, text=True, timeout=30, check=True
-    )
+    # Isolated: the current directory may hold what the build of this project has left.
+    command = [str(venv / 'bin' / 'python'), '-I', '-c', code, distribution]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     return done.stdout.strip()
