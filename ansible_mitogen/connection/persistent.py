@@ -29,6 +29,7 @@ from ansible_mitogen.connection.outcome import TransportFailed, UseStock
 from ansible_mitogen.connection.pythons import PythonChoice, bootstrap_text, distinct
 from ansible_mitogen.connection.staging import Staging
 from ansible_mitogen.connection.steps import Step
+from ansible_mitogen.connection.via import ViaChoice
 from ansible_mitogen.mux.api import (
     NOT_OPENED,
     Before,
@@ -81,6 +82,7 @@ class PersistentConnection(ConnectionBase):
     _python_choice: PythonChoice | None = None
     _rehearsal: Rehearsal | None = None
     _foresight: Foresight | None = None
+    _via: ViaChoice | None = None
 
     def set_become_plugin(self, plugin: Any) -> None:
         """Take the become plugin of a task, and watch what it wraps."""
@@ -90,6 +92,7 @@ class PersistentConnection(ConnectionBase):
     def _resolve_option_variables(self, variables: Any, templar: Any) -> Any:
         self._python_choice = PythonChoice(variables, templar)
         self._inventory_name = str(variables.get('inventory_hostname', ''))
+        self._via = ViaChoice(variables, templar)
         return super()._resolve_option_variables(variables, templar)
 
     def is_pipelining_enabled(self, wrap_async: bool = False) -> bool:
@@ -418,9 +421,25 @@ class PersistentConnection(ConnectionBase):
             raise AnsibleError('The multiplexer, which holds the connections of this run, cannot be started: %s. '
                                'MITOGEN_DISABLE_HOOKS=all in the environment does without it.' % exc) from exc
 
-    def _open(self, client: MuxClient, in_account: bool, interpreter: str) -> ContextInfo:
+    def steps_to_go_through(self) -> list[Step]:
+        """Return the hops that lead to this host, in the account in which others are reached through it."""
+        self._begin()
+        bootstrap = self._bootstrap('')
+        watch = self._become_watch
+        if watch is None:
+            return [self._login_step(bootstrap)]
+        return [*self._way_to_account(bootstrap), self._account_step(bootstrap, watch.wants_tty())]
+
+    def _goes_through(self) -> str:
+        """Return the host that this one is reached through, '' for none."""
+        return self._via.name() if self._via is not None else ''
+
+    def _bootstrap(self, interpreter: str) -> str:
         names = self._python_choice.names() if self._python_choice is not None else PythonChoice({}, None).names()
-        bootstrap = bootstrap_text(distinct([interpreter, *names]))
+        return bootstrap_text(distinct([interpreter, *names]))
+
+    def _open(self, client: MuxClient, in_account: bool, interpreter: str) -> ContextInfo:
+        bootstrap = self._bootstrap(interpreter)
         if not in_account or self._become_watch is None:
             return self._open_steps(client, [self._login_step(bootstrap)])
         way = self._way_to_account(bootstrap)
@@ -442,6 +461,7 @@ class PersistentConnection(ConnectionBase):
 
     def _open_steps(self, client: MuxClient, steps: list[Step]) -> ContextInfo:
         began = time.monotonic()
+        steps = [*(self._via.steps() if self._via is not None else []), *steps]
         try:
             context = client.open([step.hop for step in steps],
                                   lambda index, output: steps[index].answerer.answer(output))
@@ -463,6 +483,8 @@ class PersistentConnection(ConnectionBase):
         if failed.kind != 'closed':
             self._note('hop %s failed (%s): %s', step.hop.name, failed.kind, failed.message)
             self._note('its command: %s', _readable(step.hop.argv))
+        if step.through:
+            raise AnsibleConnectionFailure('on the way through %s: %s' % (step.through, failed.message)) from failed
         step.answerer.explain(failed)
         if failed.kind == 'no_python':
             raise UseStock(failed.message) from failed
@@ -476,9 +498,10 @@ class PersistentConnection(ConnectionBase):
 
     def _close_contexts(self) -> None:
         client = self._client()
-        hop = replace(self._login_step('exit 1').hop, argv=NOT_OPENED)
+        steps = [*(self._via.steps() if self._via is not None else []), self._login_step('exit 1')]
+        hops = [replace(step.hop, argv=NOT_OPENED) for step in steps]
         try:
-            client.close_context(client.open([hop], lambda index, output: None))
+            client.close_context(client.open(hops, lambda index, output: None))
         except HopFailed:
             self._note('there was no context to close')
 
@@ -487,6 +510,10 @@ class PersistentConnection(ConnectionBase):
         return method(*args, **kwargs)
 
     def _note_stock(self, exc: UseStock) -> None:
+        if self._goes_through():
+            # The stock plugin does not know the way, and might reach another target of the same name.
+            raise AnsibleConnectionFailure('through %s: %s' % (
+                self._goes_through(), exc.reason or 'this cannot be done there')) from exc
         if exc.reason:
             self._note('left to the stock %s connection: %s', self.transport, exc.reason)
 

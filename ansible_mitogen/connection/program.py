@@ -8,6 +8,8 @@ act.
 import hashlib
 import inspect
 import mmap
+import os
+import shutil
 import subprocess
 import zlib
 from collections.abc import Callable
@@ -151,11 +153,22 @@ class ProgramConnection(TransferringConnection):
             _not_caught.add(self._plugin_name())
             raise UseStock('its program passes no standard input on: %s' % exc) from exc
 
+    def steps_to_go_through(self) -> list[Step]:
+        """Return the hops that lead to this target, with their commands: nobody asks first whether they are open."""
+        self._begin()
+        self._program = self._catch(_PROBE, _PROBE_MARK)
+        try:
+            return super().steps_to_go_through()
+        finally:
+            self._program = None
+
     def _login_step(self, bootstrap: str) -> Step:
         program = None
         if self._program is not None:
             # The same again, with what is really wanted.
             program = self._catch("/bin/sh -c '%s'" % bootstrap, _BOOTSTRAP_MARK)
+            if self._goes_through():
+                program = _found_by_path(program)
         hop = Hop(argv=program.argv if program else NOT_OPENED, name=self._target(), key=self._identity(),
                   deadline=_DEADLINE_FACTOR * float(self._play_context.timeout or 10),
                   cwd=program.cwd if program else None, env=program.env if program else None)
@@ -191,6 +204,12 @@ class ProgramConnection(TransferringConnection):
         context = self._play_context
         told = repr((context.remote_addr, context.remote_user, context.executable, sorted(self._options.items())))
         return '%s %s %s' % (self._plugin_name(), context.remote_addr, hashlib.sha256(told.encode()).hexdigest())
+
+
+def _found_by_path(command: Command) -> Command:
+    """Return a command that another host finds too: there the program may be in another folder of its path."""
+    name = os.path.basename(command.argv[0])
+    return replace(command, argv=(name, *command.argv[1:])) if shutil.which(name) == command.argv[0] else command
 
 
 class ProgramDialogue(Silent):

@@ -28,6 +28,8 @@ class Step:
     answerer: Answerer
     #: It changes the account, on a host that was reached already.
     changes_account: bool = False
+    #: It leads to this host, through which another one is reached; '' if it leads to the host itself.
+    through: str = ''
 
 
 class Silent:
