@@ -47,7 +47,7 @@ class _Allowance:
 class RecordSink:
     """Log what children log, under loggers named ``mitogen.ctx.`` and their own.
 
-    Of a child that logs without end, what is over :data:`RATE` is dropped.
+    Of a child that logs without end, what is over ``RATE`` is dropped.
 
     :param router: the root's router.
     """

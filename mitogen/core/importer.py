@@ -5,7 +5,7 @@ A module is asked for by GET_MODULE, DATA ``name``; data of a package by
 to a name, and a LOAD_MODULE that comes unasked, is DATA ``{modules: [[name,
 origin, is_package, size], ...], blob: zlib of the sources}``: the module and
 others that it will want. A size of -1 says that the parent has no such
-module. The answer to data is bytes, fewer than :data:`PIECE` at the end of the file, a list, or None.
+module. The answer to data is bytes, fewer than ``PIECE`` at the end of the file, a list, or None.
 """
 
 import sys
