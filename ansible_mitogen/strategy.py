@@ -4,6 +4,7 @@ from typing import Any
 
 from ansible_mitogen import hooks
 from ansible_mitogen.hooks.warm_up import prepare_task
+from ansible_mitogen.stock_name import use_stock_name
 
 
 class MitogenStrategy:
@@ -17,6 +18,12 @@ class MitogenStrategy:
     def _begin(self, tqm: Any) -> None:
         """What follows the stock constructor, whichever of the two switches led here."""
         add_slots(getattr(tqm, '_workers', None), _forks(tqm))
+
+    def run(self, iterator: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run a play."""
+        callbacks = getattr(getattr(self, '_tqm', None), '_callback_plugins', None) or ()
+        use_stock_name(type(self), MitogenStrategy, getattr(iterator, '_play', None), callbacks)
+        return super().run(iterator, *args, **kwargs)  # type: ignore[misc]
 
     def _queue_task(self, host: Any, task: Any, *args: Any, **kwargs: Any) -> Any:
         prepare_task(task)

@@ -6,12 +6,14 @@ of that account; this context is opened by a command that the same plugin
 wraps, once.
 """
 
+import functools
 import re
 import shlex
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible.module_utils.common.text.converters import to_bytes
+from ansible.module_utils.common.text.converters import to_bytes, to_text
+from ansible.plugins.become import su
 
 from ansible_mitogen.connection.outcome import UseStock
 from ansible_mitogen.connection.steps import digest
@@ -25,6 +27,14 @@ _SSH_DEBUG = re.compile(rb'debug\d+: ')
 
 #: sudo's complaint under `requiretty`.
 _WANTS_TTY = re.compile(rb'must have a tty|no tty present|a terminal is required', re.IGNORECASE)
+
+
+@functools.cache
+def _prompt_of_any_language() -> 're.Pattern[str]':
+    """Return what matches an unfinished line that asks for a password, in the languages that the su plugin knows."""
+    words = getattr(su.BecomeModule, 'SU_PROMPT_LOCALIZATIONS', None) or ['Password']
+    # Some languages have a wide colon.
+    return re.compile('(?:%s)[^:\uff1a\\n]{0,80}[:\uff1a] ?\\Z' % '|'.join(map(re.escape, words)), re.IGNORECASE)
 
 
 class BecomeWatch:
@@ -75,7 +85,9 @@ class BecomeWatch:
         plugin_id = getattr(self.plugin, '_id', '')
         # Quoting leaves the bootstrap command as it is, however deep: it holds no single quote.
         identity = command.replace(bootstrap, '')
-        return command, '%s %s' % (identity.replace(plugin_id, '') if plugin_id else identity, digest(self._password()))
+        # All options: one with another prompt, say, has to show whether it would get through.
+        options = repr(sorted((getattr(self.plugin, '_options', None) or {}).items(), key=lambda item: item[0]))
+        return command, '%s %s' % (identity.replace(plugin_id, '') if plugin_id else identity, digest(options))
 
     def saved(self) -> 'SavedState':
         """Return a context manager that puts the plugin's state back at its end: stock code may use it afterwards."""
@@ -92,6 +104,21 @@ class BecomeWatch:
         """Whether a password will be typed when asked for."""
         return bool(self.plugin.expect_prompt())
 
+    def is_prompt(self, line: bytes) -> bool:
+        """Whether a line asks for the password.
+
+        The plugin knows its own prompt at the start of a line only. sudo-rs puts it into one of its own, and a sudo
+        whose PAM modules speak another language leaves it out.
+        """
+        if self.plugin.check_password_prompt(line):
+            return True
+        prompt = self.plugin.prompt
+        if not isinstance(prompt, str) or not prompt.strip():
+            return False
+        if to_bytes(prompt).strip() in line:
+            return True
+        return self._is_sudo() and bool(_prompt_of_any_language().search(to_text(line)))
+
     def password_line(self) -> bytes:
         """Return what is typed at the prompt."""
         return to_bytes(self._password(), errors='surrogate_or_strict') + b'\n'
@@ -102,7 +129,10 @@ class BecomeWatch:
         sudo asks on stderr and reads stdin, with ``-S``, and a terminal would make it copy all data through
         one of its own. Of others little is known; by default Ansible gives them a terminal too.
         """
-        return bool(self.plugin.require_tty or getattr(self.plugin, 'name', '') != 'sudo')
+        return bool(self.plugin.require_tty or not self._is_sudo())
+
+    def _is_sudo(self) -> bool:
+        return getattr(self.plugin, 'name', '') == 'sudo'
 
     def _password(self) -> str:
         try:
@@ -138,11 +168,10 @@ class BecomeDialogue:
 
         :raises AnsibleError: the password is wrong, or there is none.
         """
-        plugin = self.watch.plugin
         for line in output.splitlines(True):
             if _SSH_DEBUG.match(line):
                 continue
-            if self.watch.has_password() and plugin.check_password_prompt(line):
+            if self.watch.has_password() and self.watch.is_prompt(line):
                 if self.typed:
                     raise self.refused(output)
                 self.typed = True

@@ -38,7 +38,18 @@ class LocalConnection(PersistentConnection):
         return []
 
     def _leaves_to_stock(self, call: ModuleCall | None, in_account: bool) -> bool:
-        return call is None and not in_account
+        # What a become program says beside the prompt is there in each task under stock, and once here.
+        return (call is None and not in_account) or (in_account and not self._strips_preamble())
+
+    def _wants_no_pipelining(self) -> bool:
+        return not self._strips_preamble()
+
+    def _strips_preamble(self) -> bool:
+        try:
+            return bool(self.get_option('become_strip_preamble'))
+        except KeyError:
+            # Before 2.19.
+            return True
 
     def _directory(self) -> str | None:
         # Some versions of ansible-core give bytes.
@@ -59,7 +70,9 @@ class LocalConnection(PersistentConnection):
             return int(self._play_context.timeout)
 
     def _become_timed_out(self, step: Step, failed: HopFailed) -> Exception:
-        return AnsibleConnectionFailure(_waiting('Timed out', failed.output))
+        answerer = step.answerer
+        assert isinstance(answerer, LocalBecomeDialogue)
+        return AnsibleConnectionFailure(answerer.waiting('Timed out', failed.output))
 
 
 class LocalBecomeDialogue(BecomeDialogue):
@@ -67,7 +80,7 @@ class LocalBecomeDialogue(BecomeDialogue):
 
     def refused(self, output: bytes) -> Exception:
         """Return the error for a wrong password."""
-        return AnsibleError(_waiting('Duplicate become password prompt encountered', output))
+        return AnsibleError(self.waiting('Duplicate become password prompt encountered', output))
 
     def _check(self, line: bytes) -> None:
         # The stock plugin knows a refusal only by the next prompt, and by the end of the program.
@@ -76,9 +89,10 @@ class LocalBecomeDialogue(BecomeDialogue):
     def explain(self, failed: HopFailed) -> None:
         """Raise the error for a program that ended."""
         if failed.kind == 'exited' and not self.asks_for_tty(failed):
-            raise AnsibleError(_waiting('Premature end of stream', failed.output))
+            raise AnsibleError(self.waiting('Premature end of stream', failed.output))
 
-
-def _waiting(reason: str, output: bytes) -> str:
-    text = '%s waiting for become success.' % reason
-    return text + '\n>>> Standard Error\n' + to_text(output) if output else text
+    def waiting(self, reason: str, output: bytes) -> str:
+        """Return the text for an end before the success."""
+        or_prompt = ' or become password prompt' if self.watch.has_password() and not self.typed else ''
+        text = '%s waiting for become success%s.' % (reason, or_prompt)
+        return text + '\n>>> Standard Error\n' + to_text(output) if output else text

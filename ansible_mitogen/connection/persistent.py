@@ -255,6 +255,8 @@ class PersistentConnection(ConnectionBase):
             argv = [getattr(self._shell, 'executable', None) or '/bin/sh', '-c', original]
         either = self._foresight.either(call) if call is not None and self._foresight is not None else None
 
+        display.vvv('EXEC %s' % cmd, host=self._host_name())
+
         def serve() -> Result:
             return self._serve(call, argv, in_data or b'', original is not None, self._wants_tty(in_data, sudoable),
                                either)
@@ -518,7 +520,8 @@ class PersistentConnection(ConnectionBase):
             self._note('left to the stock %s connection: %s', self.transport, exc.reason)
 
     def _note(self, text: str, *values: object) -> None:
-        if display.verbosity >= 3:
+        # The log file may be told more than the screen.
+        if max(display.verbosity, getattr(display, 'log_verbosity', 0) or 0) >= 3:
             display.vvv('MITOGEN: ' + text % values, host=self._host_name())
 
     def _host_name(self) -> str:

@@ -214,3 +214,49 @@ def test_become_is_done_once_for_an_account(project: Project, sshd: Sshd, accoun
     assert first['parent'] == second['parent'] != login['parent']
     assert first['uid'] == 0
     assert login['uid'] == accounts.nopasswd.uid
+
+
+#: Asks in its own way, then goes on with the real sudo.
+ASKING_SUDO = '''\
+#!/bin/sh
+prompt=
+options=
+while :; do
+    case $1 in
+        -p) prompt=$2; shift 2 ;;
+        -u) options="$options -u $2"; shift 2 ;;
+        -S) shift ;;
+        -*) options="$options $1"; shift ;;
+        *) break ;;
+    esac
+done
+for attempt in 1 2 3; do
+    printf 'QUESTION' "$prompt" >&2
+    IFS= read -r word
+    [ "$word" = 'open sesame' ] && exec sudo -n $options "$@"
+    printf '\\nSorry, this is not it.\\n' >&2
+done
+exit 1
+'''
+
+#: sudo-rs, and a sudo whose PAM modules ask by themselves.
+QUESTIONS = {
+    'sudo-rs': '[sudo: %s] Password: ',
+    'german': '[sudo] Passwort für mich: %.0s',
+    'japanese': 'パスワード： %.0s',
+}
+
+
+@pytest.mark.parametrize('question', QUESTIONS)
+@pytest.mark.parametrize('word', ['open sesame', 'open barley'])
+def test_sudo_that_asks_in_its_own_words(
+    question: str, word: str, project: Project, sshd: Sshd, accounts: Accounts
+) -> None:
+    stub = project.write('asking-sudo', ASKING_SUDO.replace('QUESTION', QUESTIONS[question]), 0o755)
+    project.add_host('web1', sshd.variables(
+        accounts.nopasswd, ansible_become_exe=str(stub), ansible_become_password=word))
+    run = project.play(BECOME, MITOGEN)
+    if word == 'open sesame':
+        assert_became(run.assert_ok(), accounts.nopasswd.name, 'root')
+    else:
+        assert 'Incorrect sudo password' in run.task('become').message

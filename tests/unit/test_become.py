@@ -182,3 +182,28 @@ def test_only_sudo_is_started_without_a_terminal_unless_it_asks_for_one(shell):
     complaint = b'sudo: sorry, you must have a tty to run sudo\n'
     assert BecomeDialogue.asks_for_tty(HopFailed(1, 'exited', 'sudo ended', complaint, 1))
     assert not BecomeDialogue.asks_for_tty(HopFailed(1, 'exited', 'sudo ended', b'sudo: unknown user x\n', 1))
+
+
+@pytest.mark.parametrize('line', [
+    '[sudo: %s] Password: ', '%s', 'noise %s', '[sudo] Passwort für mich: ', 'パスワード：', 'Mot de passe de moi : ',
+])
+def test_prompt_of_sudo_is_known_in_the_words_of_others(shell, line):
+    plugin = plugin_of('sudo', become_pass='secret')
+    watch = BecomeWatch(plugin)
+    plugin.build_become_command('id', shell)
+    assert BecomeDialogue(watch).answer((line % plugin.prompt if '%' in line else line).encode()) == b'secret\n'
+
+
+@pytest.mark.parametrize('line', ['Password changed: yesterday\n', 'Passwort:\n', 'Sorry.', 'Password change: monday'])
+def test_what_is_no_question_gets_no_password(shell, line):
+    plugin = plugin_of('sudo', become_pass='secret')
+    watch = BecomeWatch(plugin)
+    plugin.build_become_command('id', shell)
+    assert BecomeDialogue(watch).answer(line.encode()) is None
+
+
+def test_other_plugins_know_their_prompts_best(shell):
+    plugin = plugin_of('su', become_pass='secret', prompt_l10n=['Open up'])
+    watch = BecomeWatch(plugin)
+    plugin.build_become_command('id', shell)
+    assert BecomeDialogue(watch).answer(b'Passwort: ') is None
