@@ -31,6 +31,7 @@ PROGRAMS = {
     'unzip': 'unzip',
     'strace': 'strace',
     'git': 'git',
+    'doas': 'opendoas',
 }
 
 INTEGRATION = Path(__file__).with_name('integration')

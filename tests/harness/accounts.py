@@ -7,7 +7,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ MARK = 'mitogen test account of'
 LOCK = '/run/mitogen-test-accounts.lock'
 
 SUDOERS = Path('/etc/sudoers.d')
+
+DOAS = Path('/etc/doas.conf')
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,30 @@ def allow_sudo(account: Account, rules: str) -> None:
     path.write_text(rules.replace('%', account.name) + '\n')
     path.chmod(0o440)
     subprocess.run(['visudo', '--check', '--quiet', '--file', str(path)], check=True)
+
+
+@contextmanager
+def doas_allowed(*rules: str) -> Iterator[None]:
+    """Add rules for doas, and take them away at the end."""
+    _change_doas(lambda lines: [*lines, *rules])
+    try:
+        yield
+    finally:
+        _change_doas(lambda lines: [line for line in lines if line not in rules])
+
+
+def _change_doas(change: Callable[[list[str]], list[str]]) -> None:
+    with open(LOCK, 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lines = change(DOAS.read_text().splitlines() if DOAS.exists() else [])
+        if lines:
+            # Another program that reads it meanwhile must not see half of it.
+            new = DOAS.with_name('.doas.conf.new')
+            new.write_text('\n'.join(lines) + '\n')
+            new.chmod(0o400)
+            new.rename(DOAS)
+        else:
+            DOAS.unlink(missing_ok=True)
 
 
 @contextmanager

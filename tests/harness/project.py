@@ -221,20 +221,35 @@ class Project:
         """Run ``ansible ARGUMENTS`` to its end."""
         return self.start_adhoc(arguments, engine, **options).wait(timeout)
 
-    def _start(self, command: list[str], engine: Engine, env: Mapping[str, str], grace: float | None) -> Running:
+    def prepare(self, command: Sequence[str], engine: Engine) -> tuple[dict[str, str], list[str]]:
+        """Write the files of a run that somebody else starts, in this folder; returns environment and arguments.
+
+        :param command: one of Ansible's programs and its arguments, or nothing.
+        """
+        folder = self._prepare_run(engine)
+        inventory = ['-i', str(self.folder / 'inventory.json')]
+        arguments = [str(self.bin_folder / command[0]), *inventory, *command[1:]] if command else []
+        return self._run_environment(folder), arguments
+
+    def _prepare_run(self, engine: Engine) -> Path:
         self._runs += 1
         folder = self.folder / f'run{self._runs}'
         folder.mkdir()
-        record = folder / 'record'
         self._write_config(folder / 'ansible.cfg', engine)
         self.write('inventory.json', json.dumps({'all': {'hosts': self._hosts}}))
-        executable = self.bin_folder / command[0]
-        environment = {
+        return folder
+
+    def _run_environment(self, folder: Path) -> dict[str, str]:
+        return {
             **self.environment(),
             'ANSIBLE_CONFIG': str(folder / 'ansible.cfg'),
-            'MITOGEN_TEST_RECORD': str(record),
-            **env,
+            'MITOGEN_TEST_RECORD': str(folder / 'record'),
         }
+
+    def _start(self, command: list[str], engine: Engine, env: Mapping[str, str], grace: float | None) -> Running:
+        folder = self._prepare_run(engine)
+        executable = self.bin_folder / command[0]
+        environment = {**self._run_environment(folder), **env}
         if grace is None:
             grace = GRACE if engine.ours else 0
         warded = Warded(
@@ -245,7 +260,7 @@ class Project:
             errors=folder / 'errors',
             grace=grace,
         )
-        return Running(warded, folder, record)
+        return Running(warded, folder, folder / 'record')
 
     def environment(self) -> dict[str, str]:
         """The environment of a run: nothing of the caller's but the way to the programs."""

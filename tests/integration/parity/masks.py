@@ -15,6 +15,7 @@ class Mask(NamedTuple):
     :param field: path of the field in the result, dotted, with wildcards.
     :param pattern: regular expression of the part of a text that differs.
     :param replacement: what stands for it; empty where one side may lack it.
+    :param optional: the whole field may be missing on either side.
     """
 
     task: str
@@ -22,6 +23,7 @@ class Mask(NamedTuple):
     reason: str
     pattern: str = ''
     replacement: str = '<masked>'
+    optional: bool = False
 
     def covers(self, task: str, field: str) -> bool:
         """Whether the mask is about that field of that task."""
@@ -81,6 +83,30 @@ MASKS = (
     Mask('Gathering Facts', 'ansible_facts.ansible_uptime_seconds', 'time of day'),
     Mask('Gathering Facts', 'ansible_facts.ansible_virtualization_tech_*', 'set without an order'),
 )
+
+#: For the tasks of styles.yml, besides those above.
+STYLE_MASKS = (
+    *(Mask('*', field, CLOSING, r'^Shared connection to \S+ closed\.\r\n$', '') for field in (
+        'module_stderr', 'stderr')),
+    Mask('*job that t*k* too long', 'child_pid', 'number of a process'),
+    Mask('*binary*', 'warnings.*', 'temporary name on the target', r'ansible-tmp-[\d.]+-\d+-\d+'),
+    Mask('polled job that prints no json', 'cmd', 'temporary name on the target', r'ansible-tmp-[\d.]+-\d+-\d+'),
+    Mask('polled job that prints no json', 'msg', 'temporary name on the target', r'payload_\w{8}'),
+    *(Mask('*', field, PROMPT, r'^\r\n', '') for field in ('module_stdout', 'stdout')),
+)
+
+#: For the tasks of become.yml, besides the first ones.
+BECOME_MASKS = (
+    Mask('*', 'warnings', 'stock puts modules into files for other accounts, and warns of that', optional=True),
+    Mask('*', 'module_stderr', 'stock starts several ssh clients at once, each of which would be the master',
+         r'^ControlSocket \S+ already exists, disabling multiplexing\r\n', ''),
+    Mask('raw', 'stderr', CLOSING, r'^(Shared c|C)onnection to \S+ closed\.\r\n$', ''),
+    Mask('raw', 'stdout', 'programs end their prompts with a new line, and may echo what is typed',
+         r'^(open sesame)?[\r\n]+', ''),
+)
+
+#: For the tasks of features.yml, besides the first ones.
+FEATURE_MASKS: tuple[Mask, ...] = ()
 
 #: Parts of file names that differ in what a run leaves behind.
 NAMES = ((BACKUP, 'process and time in the name of a backup'),)

@@ -26,12 +26,8 @@ from tests.harness.project import Project, Run
 from tests.harness.sshd import Sshd
 from tests.integration.parity.compare import Comparison
 from tests.integration.parity.masks import MASKS
+from tests.integration.parity.scenes import TIMEOUT, copy_playbooks
 from tests.integration.parity.trees import describe
-
-HERE = Path(__file__).parent
-
-#: A run that takes longer has hung: stock takes about a minute on two idle cores.
-TIMEOUT = 600
 
 # A test may have to play the reference first.
 pytestmark = pytest.mark.timeout(1300)
@@ -199,9 +195,7 @@ def play(way: str, session_folder: Path, sshd: Sshd, accounts: Accounts) -> Iter
         settings = {'diff': {'always': 'True'}, 'defaults': {'allow_world_readable_tmpfiles': 'True'}}
         project = Project(folder / 'project', settings)
         try:
-            shutil.copytree(
-                HERE, project.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns('*.py[c]', '__pycache__')
-            )
+            copy_playbooks(project)
             project.add_host('target', WAYS[way](sshd, accounts), world.variables())
             ended = project.start_playbook('site.yml', engine).wait(TIMEOUT)
             return Outcome(ended, describe(world.work), describe(world.fetched))

@@ -1,0 +1,3 @@
+#!/bin/bash -eu
+# WANT_JSON
+echo '{"changed": false}'
