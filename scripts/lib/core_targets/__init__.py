@@ -1,0 +1,1 @@
+"""What `scripts/core-targets` consists of. Only the standard library."""

@@ -1,0 +1,56 @@
+"""ansible-core's source distribution, and the environment that its integration targets run in."""
+
+from __future__ import annotations
+
+import sys
+import tarfile
+from pathlib import Path
+
+from environments import ensure_environment, find_python, give_up, run, say
+
+#: The releases whose targets are run, and the Pythons that their controller may have.
+CORES = {
+    '2.16': ('2.16.19', ['3.11', '3.12']),
+    '2.17': ('2.17.14', ['3.11', '3.12']),
+    '2.18': ('2.18.19', ['3.11', '3.12', '3.13']),
+    '2.19': ('2.19.14', ['3.11', '3.12', '3.13']),
+    '2.20': ('2.20.10', ['3.12', '3.13', '3.14']),
+    '2.21': ('2.21.5', ['3.12', '3.13', '3.14']),
+}
+
+#: What ansible-test would install for the targets.
+REQUIREMENTS = ['passlib', 'pexpect', 'bcrypt', 'setuptools<81', 'wheel']
+
+
+def fetch(core: str, base: Path) -> Path:
+    """Return the folder of the unpacked source distribution, which is fetched if it is not there.
+
+    :param base: where it is kept.
+    """
+    release = CORES[core][0]
+    folder = base.with_name(base.name + '-source') / ('ansible_core-' + release)
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    say('fetching the source distribution of ansible-core %s' % release)
+    python = find_python(CORES[core][1]) or Path(sys.executable)
+    if run([python, '-m', 'pip', '--disable-pip-version-check', '--quiet', 'download', '--no-deps',
+            '--no-binary', 'ansible-core', '--dest', folder.parent, 'ansible-core==' + release]):
+        give_up('pip could not fetch ansible-core %s' % release)
+    archive = next(folder.parent.glob('ansible*core-%s.tar.gz' % release))
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder.parent, filter='data')
+    archive.unlink()
+    unpacked = folder.with_name(archive.name[:-len('.tar.gz')])
+    if unpacked != folder:
+        unpacked.rename(folder)
+    return folder
+
+
+def install(core: str) -> Path:
+    """Return the bin folder of an environment with that ansible-core and this project."""
+    release, pythons = CORES[core]
+    python = find_python(pythons)
+    if python is None:
+        give_up('ansible-core %s needs a Python %s' % (core, ' or '.join(pythons)))
+    return ensure_environment('targets-' + core, python, ['ansible-core==' + release, *REQUIREMENTS])
