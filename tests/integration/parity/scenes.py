@@ -49,6 +49,7 @@ class Scene:
     :param folder: holds everything; the same for all runs.
     :param hosts: variables of each host.
     :param prepare: makes the world as new before each run.
+    :param programs: what is copied into the project besides, by its name there.
     :param compared: folders whose content is compared after each run, by name.
     """
 
@@ -59,6 +60,7 @@ class Scene:
     compared: Mapping[str, Path] = field(default_factory=dict)
     settings: Settings = field(default_factory=lambda: SETTINGS)
     arguments: Sequence[str] = ()
+    programs: Mapping[str, Path] = field(default_factory=dict)
 
     def play(self, engine: Engine) -> Outcome:
         """Play it once."""
@@ -66,6 +68,8 @@ class Scene:
         project = Project(self.folder / 'project', self.settings)
         try:
             copy_playbooks(project)
+            for name, program in self.programs.items():
+                shutil.copy(program, project.folder / name)
             for name, variables in self.hosts.items():
                 project.add_host(name, variables)
             run = project.start_playbook(self.playbook, engine, arguments=self.arguments).wait(TIMEOUT)

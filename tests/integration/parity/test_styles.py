@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from tests.harness.accounts import Accounts
 from tests.harness.engines import MITOGEN, STOCK
 from tests.harness.sshd import Sshd
 from tests.integration.parity.masks import MASKS, STYLE_MASKS
-from tests.integration.parity.scenes import HERE, Outcome, Scene
+from tests.integration.parity.scenes import Outcome, Scene
 
 pytestmark = [pytest.mark.timeout(1300), pytest.mark.xdist_group('styles')]
 
@@ -24,7 +23,7 @@ BINARY = Path('/bin/cat')
 
 
 @pytest.fixture(scope='module')
-def scene(session_folder: Path, sshd: Sshd, accounts: Accounts) -> Iterator[Scene]:
+def scene(session_folder: Path, sshd: Sshd, accounts: Accounts) -> Scene:
     folder = session_folder / 'styles'
     folder.mkdir()
     folder.chmod(0o755)
@@ -58,11 +57,7 @@ def scene(session_folder: Path, sshd: Sshd, accounts: Accounts) -> Iterator[Scen
         }
         for number, (name, variables) in enumerate(ways.items())
     }
-    library = HERE / 'library' / 'binary'
-    shutil.copyfile(BINARY, library)
-    library.chmod(0o755)
-    yield Scene(folder, 'styles.yml', hosts, prepare, works)
-    library.unlink()
+    return Scene(folder, 'styles.yml', hosts, prepare, works, programs={'library/binary': BINARY})
 
 
 @pytest.fixture(scope='module')
