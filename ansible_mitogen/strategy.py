@@ -2,9 +2,14 @@
 
 from typing import Any
 
-from ansible_mitogen import hooks
+from ansible.utils.display import Display
+
+from ansible_mitogen import hooks, link
 from ansible_mitogen.hooks.warm_up import prepare_task
+from ansible_mitogen.mux.api import MuxError
 from ansible_mitogen.stock_name import use_stock_name
+
+display = Display()
 
 
 class MitogenStrategy:
@@ -20,10 +25,14 @@ class MitogenStrategy:
         add_slots(getattr(tqm, '_workers', None), _forks(tqm))
 
     def run(self, iterator: Any, *args: Any, **kwargs: Any) -> Any:
-        """Run a play."""
+        """Run a play, or a batch of it, whose connections are then closed."""
         callbacks = getattr(getattr(self, '_tqm', None), '_callback_plugins', None) or ()
         use_stock_name(type(self), MitogenStrategy, getattr(iterator, '_play', None), callbacks)
-        return super().run(iterator, *args, **kwargs)  # type: ignore[misc]
+        try:
+            return super().run(iterator, *args, **kwargs)  # type: ignore[misc]
+        finally:
+            if getattr(getattr(iterator, '_play', None), 'serial', None):
+                _close_connections(_forks(self._tqm))  # type: ignore[attr-defined]
 
     def _queue_task(self, host: Any, task: Any, *args: Any, **kwargs: Any) -> Any:
         prepare_task(task)
@@ -39,6 +48,13 @@ def adopt(strategy: Any) -> None:
     # Ansible derives the type of a plugin from the name of its class.
     strategy.__class__ = type('StrategyModule', (MitogenStrategy, stock), {'__doc__': stock.__doc__})
     strategy._begin(strategy._tqm)
+
+
+def _close_connections(forks: int) -> None:
+    try:
+        link.client(forks).close_idle()
+    except (MuxError, OSError) as exc:
+        display.vvv('MITOGEN: the connections of the batch stay open: %s' % exc)
 
 
 def _forks(tqm: Any) -> int:

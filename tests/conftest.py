@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from ansible.release import __version__ as ansible_release
 
 from tests.harness import collections, containers
 from tests.harness.accounts import Accounts, throw_away_accounts
@@ -33,6 +34,11 @@ PROGRAMS = {
     'git': 'git',
     'doas': 'opendoas',
 }
+
+CORE = tuple(int(part) for part in ansible_release.split('.')[:2])
+
+#: Tests of workers in threads, which there are from ansible-core 2.19 on.
+collect_ignore = [] if CORE >= (2, 19) else ['unit/test_workers.py', 'integration/test_workers.py']
 
 INTEGRATION = Path(__file__).with_name('integration')
 

@@ -121,7 +121,7 @@ class BecomeWatch:
 
     def password_line(self) -> bytes:
         """Return what is typed at the prompt."""
-        return to_bytes(self._password(), errors='surrogate_or_strict') + b'\n'
+        return to_bytes(self.password(), errors='surrogate_or_strict') + b'\n'
 
     def wants_tty(self) -> bool:
         """Whether the program is likely to need a terminal.
@@ -134,7 +134,8 @@ class BecomeWatch:
     def _is_sudo(self) -> bool:
         return getattr(self.plugin, 'name', '') == 'sudo'
 
-    def _password(self) -> str:
+    def password(self) -> str:
+        """Return the password, '' if there is none."""
         try:
             return self.plugin.get_option('become_pass') or ''
         except KeyError:

@@ -2,13 +2,11 @@
 
 import functools
 import os
-import re
-import shlex
 import stat
 import tempfile
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -18,15 +16,16 @@ from ansible import context as cli_context
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.common.text.converters import to_bytes, to_text
 from ansible.plugins.connection import ConnectionBase
-from ansible.utils.display import Display
 
 from ansible_mitogen import ansiballz, link
 from ansible_mitogen.connection import housekeeping
 from ansible_mitogen.connection.become import BecomeDialogue, BecomeWatch
+from ansible_mitogen.connection.diagnosis import Diagnosis, without_secrets
 from ansible_mitogen.connection.foresight import Foresight, Heard, Rehearsal, borrowed
 from ansible_mitogen.connection.housekeeping import Chore
 from ansible_mitogen.connection.outcome import TransportFailed, UseStock
 from ansible_mitogen.connection.pythons import PythonChoice, bootstrap_text, distinct
+from ansible_mitogen.connection.sources import READ_BY_BECOME
 from ansible_mitogen.connection.staging import Staging
 from ansible_mitogen.connection.steps import Step
 from ansible_mitogen.connection.via import ViaChoice
@@ -50,16 +49,14 @@ from ansible_mitogen.mux.client import MuxClient
 from ansible_mitogen.mux.protocol import INLINE
 from ansible_mitogen.profile import label
 
-display = Display()
-
-#: Options of programs that are followed by a secret: for kubectl, that is how it gets them.
-_SECRET_OPTION = re.compile(r'--?[\w-]*(password|token|secret)')
-
 #: What the stock plugins return: exit code, stdout, stderr.
 Result = tuple[int, bytes, bytes]
 
+#: How often a context is opened for one call, if those before it were lost or out of date before anything was done.
+MAX_ATTEMPTS = 3
 
-class PersistentConnection(ConnectionBase):
+
+class PersistentConnection(Diagnosis):
     """Serves a stock connection's calls in contexts that persist.
 
     A mixin: what cannot be served is left to the stock class, which comes next
@@ -78,7 +75,6 @@ class PersistentConnection(ConnectionBase):
     mitogen_task_id = ''
     _inventory_name = ''
 
-    _become_watch: BecomeWatch | None = None
     _python_choice: PythonChoice | None = None
     _rehearsal: Rehearsal | None = None
     _foresight: Foresight | None = None
@@ -100,7 +96,11 @@ class PersistentConnection(ConnectionBase):
         if self._reason_for_stock() or self._wants_no_pipelining():
             return bool(super().is_pipelining_enabled(wrap_async))
         # Not a question of the become plugin: the account's context is there before the module is sent to it.
-        return not wrap_async and not C.DEFAULT_KEEP_REMOTE_FILES
+        reasons = [reason for reason, applies in (
+            ('it is asynchronous', wrap_async), ('keep_remote_files is set', C.DEFAULT_KEEP_REMOTE_FILES)) if applies]
+        if reasons:
+            self._note('the module is run from a file on the host: %s', ' and '.join(reasons))
+        return not reasons
 
     if not hasattr(ConnectionBase, 'is_pipelining_enabled'):
         # Before ansible-core 2.19 nothing but this option was asked.
@@ -223,7 +223,7 @@ class PersistentConnection(ConnectionBase):
 
     def _become_timed_out(self, step: Step, failed: HopFailed) -> Exception:
         return AnsibleConnectionFailure('Timeout (%ds) waiting for privilege escalation prompt: %s' % (
-            step.hop.deadline, to_text(failed.output)))
+            step.hop.deadline, self._without_secrets(to_text(failed.output))))
 
     # The rest is common.
 
@@ -241,6 +241,8 @@ class PersistentConnection(ConnectionBase):
             raise UseStock(reason)
         cmd = to_text(cmd)
         call, original = self._recognise(cmd, in_data)
+        if in_data and call is None:
+            self._note('the module is run by a shell: it, or the command that starts it, has no known form')
         if self._leaves_to_stock(call, original is not None):
             raise UseStock
         if call is not None and self._foresight is not None:
@@ -281,8 +283,9 @@ class PersistentConnection(ConnectionBase):
             if before.steps:
                 self._note('done before it: %s', ', '.join(str(step[0]) for step in before.steps))
                 self._staging.done()
-            self._note('rc=%d, %d bytes of stdout, %d of stderr, ran %.1f ms, %d round trips (%s)', done.rc,
-                       len(done.stdout), len(done.stderr), done.ms, done.round_trips, _listed(done.timings))
+            if call is not None:
+                self._note_module(call, context, done)
+            self._note_result(done)
             if done.other_ran and either is not None and self._foresight is not None:
                 return 0, self._foresight.found_unchanged(either, done), b''
             return done.rc, done.stdout, done.stderr
@@ -387,19 +390,20 @@ class PersistentConnection(ConnectionBase):
         :param in_account: that of the become account, not that of the login.
         :param interpreter: the one to try first.
         """
-        again = False
+        attempts = 0
         while True:
+            attempts += 1
             context = None
             try:
                 client = self._client()
                 context = self._open(client, in_account, interpreter)
                 return use(client, context)
             except ContextLost as exc:
-                if exc.started or again:
+                if exc.started or attempts >= MAX_ATTEMPTS:
                     raise TransportFailed(255, exc.message.encode()) from exc
             except MuxGone as exc:
                 link.forget()
-                if context is not None or again:
+                if context is not None or attempts > 1:
                     # As if each connection had been lost: the play goes on for hosts that are not under way.
                     raise AnsibleConnectionFailure(
                         'The multiplexer, which holds the connections of this run, ended unexpectedly: %s. The next '
@@ -412,7 +416,7 @@ class PersistentConnection(ConnectionBase):
             except MuxError as exc:
                 raise AnsibleError(str(exc)) from exc
             # Nothing was done on the host: as if the connection had not been there yet.
-            again = True
+            self._note('the connection is opened anew')
 
     def _client(self) -> MuxClient:
         try:
@@ -458,7 +462,7 @@ class PersistentConnection(ConnectionBase):
         directory = self._directory()
         hop = Hop(argv=('/bin/sh', '-c', command), name='%s %s' % (watch.plugin.name, watch.user()),
                   key='%s in %s' % (identity, directory), needs_tty=needs_tty, may_prompt=True,
-                  deadline=self._become_deadline(), cwd=directory)
+                  deadline=self._become_deadline(), cwd=directory, sources=READ_BY_BECOME)
         return Step(hop, self._become_dialogue(watch), changes_account=True)
 
     def _open_steps(self, client: MuxClient, steps: list[Step]) -> ContextInfo:
@@ -471,20 +475,14 @@ class PersistentConnection(ConnectionBase):
             self._hop_failed(steps, failed)
             raise
         if context.fresh:
-            self._note('opened %s in %d ms (%s): Python %s at %s', ', '.join(step.hop.name for step in steps),
-                       (time.monotonic() - began) * 1000, _listed(context.timings),
-                       '.'.join(map(str, context.python_version)), context.executable)
-            for step in steps:
-                if step.hop.argv:
-                    self._note('hop %s: %s', step.hop.name, _readable(step.hop.argv))
+            self._note_opened(steps, context, (time.monotonic() - began) * 1000)
         return context
 
     def _hop_failed(self, steps: list[Step], failed: HopFailed) -> None:
         """Raise what the failure of a hop means for the call."""
         step = steps[failed.hop_index]
         if failed.kind != 'closed':
-            self._note('hop %s failed (%s): %s', step.hop.name, failed.kind, failed.message)
-            self._note('its command: %s', _readable(step.hop.argv))
+            self._note_failed(step, failed)
         if step.through:
             raise AnsibleConnectionFailure('on the way through %s: %s' % (step.through, failed.message)) from failed
         step.answerer.explain(failed)
@@ -516,16 +514,26 @@ class PersistentConnection(ConnectionBase):
             # The stock plugin does not know the way, and might reach another target of the same name.
             raise AnsibleConnectionFailure('through %s: %s' % (
                 self._goes_through(), exc.reason or 'this cannot be done there')) from exc
-        if exc.reason:
-            self._note('left to the stock %s connection: %s', self.transport, exc.reason)
+        super()._note_stock(exc)
 
-    def _note(self, text: str, *values: object) -> None:
-        # The log file may be told more than the screen.
-        if max(display.verbosity, getattr(display, 'log_verbosity', 0) or 0) >= 3:
-            display.vvv('MITOGEN: ' + text % values, host=self._host_name())
+    def describe_way(self) -> list[dict[str, Any]]:
+        """Return the hops that lead to the account of the task, the first one first: for people.
 
-    def _host_name(self) -> str:
-        return getattr(self, 'host', None) or self._play_context.remote_addr or ''
+        Empty if the stock plugin serves this host.
+        """
+        if self._reason_for_stock():
+            return []
+        self._begin()
+        bootstrap = '[...]'
+        plugin = self._become_watch
+        if plugin is None:
+            steps = [self._login_step(bootstrap)]
+        else:
+            with plugin.saved():
+                steps = [*self._way_to_account(bootstrap), self._account_step(bootstrap, plugin.wants_tty())]
+        steps = [*(self._via.steps() if self._via is not None else []), *steps]
+        return [{'name': step.hop.name, 'command': without_secrets(step.hop.argv), 'needs_tty': step.hop.needs_tty,
+                 'may_prompt': step.hop.may_prompt, 'deadline': step.hop.deadline} for step in steps]
 
 
 class _WantsTty(Exception):
@@ -535,16 +543,3 @@ class _WantsTty(Exception):
 def _in_own(context: ContextInfo, call: ModuleCall) -> ModuleCall:
     """Return a call without its interpreter if that is the context's own."""
     return replace(call, interpreter='') if call.interpreter in (context.executable, context.chosen) else call
-
-
-def _readable(argv: tuple[str, ...]) -> str:
-    """Return a command without the long text that starts Python, and without secrets: for people."""
-    shown = [arg if len(arg) <= 240 else '%s [...]' % arg[:120] for arg in argv]
-    for at, arg in enumerate(argv[:-1]):
-        if _SECRET_OPTION.fullmatch(arg):
-            shown[at + 1] = '********'
-    return shlex.join(shown)
-
-
-def _listed(timings: Mapping[str, object]) -> str:
-    return ', '.join('%s %s ms' % item for item in timings.items())

@@ -9,6 +9,7 @@ from ansible.module_utils.common.text.converters import to_bytes, to_text
 from ansible.plugins.connection import ssh as stock
 
 from ansible_mitogen.connection.outcome import TransportFailed, UseStock
+from ansible_mitogen.connection.sources import READ_BY_SSH
 from ansible_mitogen.connection.ssh_dialogue import PasswordDialogue, SshDialogue
 from ansible_mitogen.connection.steps import Step, digest
 from ansible_mitogen.connection.transfers import TransferringConnection
@@ -89,7 +90,7 @@ class SshConnection(TransferringConnection):
         password = self._password()
         asks = bool(password) and self._password_mechanism() != 'disable'
         return Hop(argv=argv, name='ssh %s' % self.host, key='\0'.join([*argv[:-1], digest(password)]), needs_tty=asks,
-                   may_prompt=asks, deadline=_DEADLINE_FACTOR * float(self.get_option('timeout')))
+                   may_prompt=asks, deadline=_DEADLINE_FACTOR * float(self.get_option('timeout')), sources=READ_BY_SSH)
 
     def _build_command(self, binary: Any, subsystem: str, *other_args: Any) -> list[bytes]:
         command: list[bytes] = super()._build_command(binary, subsystem, *other_args)
@@ -112,6 +113,9 @@ class SshConnection(TransferringConnection):
         for fd in self.sshpass_pipe or ():
             os.close(fd)
         self.sshpass_pipe = None
+
+    def _secrets(self) -> list[str]:
+        return [*super()._secrets(), self._password()]
 
     def _password(self) -> str:
         return self.get_option('password') or self._play_context.password or ''

@@ -10,7 +10,7 @@ from ansible_mitogen.connection.persistent import PersistentConnection
 from ansible_mitogen.connection.program import ProgramConnection, starts_programs
 
 #: The stock classes that have a twin, with what it needs of them: methods and their first parameters.
-_NEEDS: dict[type, dict[str, list[str]]] = {
+NEEDS: dict[type, dict[str, list[str]]] = {
     stock_ssh.Connection: {
         '_build_command': ['binary', 'subsystem', 'other_args'],
         'exec_command': ['cmd', 'in_data', 'sudoable'],
@@ -34,7 +34,7 @@ _twins: dict[type, type | None] = {}
 
 def unfit_reasons() -> list[str]:
     """Return why stock classes that should have a twin have none: one sentence for each."""
-    return [reason for stock in _NEEDS if (reason := _unfit_reason(stock))]
+    return [reason for stock in NEEDS if (reason := _unfit_reason(stock))]
 
 
 def twin_of(stock: type) -> type | None:
@@ -45,10 +45,10 @@ def twin_of(stock: type) -> type | None:
 
 
 def _has_twin(stock: type) -> bool:
-    if stock in _NEEDS:
+    if stock in NEEDS:
         return not _unfit_reason(stock)
     # What has a twin already, or is something more than ssh or local, is left as it is.
-    return issubclass(stock, ConnectionBase) and not issubclass(stock, (PersistentConnection, *_NEEDS)) and \
+    return issubclass(stock, ConnectionBase) and not issubclass(stock, (PersistentConnection, *NEEDS)) and \
         (starts_programs(stock) or _is_lxc(stock)) and not _unfit_reason(stock)
 
 
@@ -72,7 +72,7 @@ def _make_twin(stock: type) -> type:
 def _unfit_reason(stock: type) -> str:
     if stock is stock_ssh.Connection and not callable(getattr(stock_ssh, '_ssh_retry', None)):
         return '%s._ssh_retry is not there' % stock.__module__
-    for name, wanted in _NEEDS.get(stock, _PROGRAM_NEEDS).items():
+    for name, wanted in NEEDS.get(stock, _PROGRAM_NEEDS).items():
         method = getattr(stock, name, None)
         found = list(inspect.signature(method).parameters)[1:] if callable(method) else None
         if found is None or found[:len(wanted)] != wanted:

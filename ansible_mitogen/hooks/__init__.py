@@ -2,6 +2,7 @@
 
 import os
 
+from ansible.release import __version__ as ansible_release
 from ansible.utils.display import Display
 
 from ansible_mitogen.hooks.base import Hook
@@ -16,6 +17,7 @@ from ansible_mitogen.hooks.strategy_choice import StrategyChoice
 from ansible_mitogen.hooks.unchanged_copy import UnchangedCopy
 from ansible_mitogen.hooks.warm_up import WarmUp
 from ansible_mitogen.hooks.worker_threads import WorkerThreads
+from ansible_mitogen.versions import untested_reason
 
 display = Display()
 
@@ -31,7 +33,7 @@ _installed_by = 0
 
 
 def install(forks: int, adopt_stock: bool = False) -> None:
-    """Install the hooks that fit, once in a process, and warn once of those that do not.
+    """Install the hooks that fit, once in a process, and warn once of those that do not or of a version that is new.
 
     :param forks: how many workers the run has.
     :param adopt_stock: plays under the stock strategies are ours, too: the switch is not a strategy.
@@ -52,7 +54,10 @@ def install(forks: int, adopt_stock: bool = False) -> None:
         if reason:
             unfit.append('%s (%s; %s)' % (hook.name, reason, hook.loss))
         else:
+            unfit += ['part of %s (%s)' % (hook.name, part) for part in hook.missing_parts()]
             hook.install(forks)
-    if unfit:
-        display.warning('mitogen does not know this version of ansible-core. Left out: %s. '
-                        'Everything else works as usual.' % ', '.join(unfit))
+    untested = untested_reason(ansible_release)
+    if unfit or untested:
+        display.warning('%s.%s Everything else works as usual.' % (
+            untested or 'mitogen does not know this version of ansible-core',
+            ' Left out: %s.' % ', '.join(unfit) if unfit else ''))

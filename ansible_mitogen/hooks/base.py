@@ -24,6 +24,10 @@ class Hook(ABC):
     def unfit_reason(self) -> str:
         """Return why it cannot be installed here, '' if it can."""
 
+    def missing_parts(self) -> list[str]:
+        """Return what of it does not fit here while the rest does: a clause for each part."""
+        return []
+
     @abstractmethod
     def install(self, forks: int) -> None:
         """Put it in place. Called once, in the main process.

@@ -5,14 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.plugins.loader import connection_loader
-from ansible.utils.display import Display
 
 from ansible_mitogen.connection.container_exec import SUBSTITUTES
-from ansible_mitogen.connection.twins import twin_of, unfit_reasons
+from ansible_mitogen.connection.twins import NEEDS, twin_of, unfit_reasons
 from ansible_mitogen.hooks.base import Hook, parameters_of
-
-display = Display()
-
 
 #: Where our own plugins are, for those who name them.
 PLUGINS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'plugins', 'connection')
@@ -36,11 +32,16 @@ class ConnectionChoice(Hook):
             return '%s takes the parameters %s' % (self.replaces, ', '.join(found))
         return ''
 
+    def missing_parts(self) -> list[str]:
+        """Return why a stock plugin is left as it is: a clause for each."""
+        return unfit_reasons()
+
     def install(self, forks: int) -> None:
         """Wrap the method of the one loader of connections."""
-        for reason in unfit_reasons():
-            display.warning('mitogen does not know this version of a connection plugin, which is left as it is: %s'
-                            % reason)
+        # A module is named as the first who asks for it does, and keeps that name: asked for by a fully qualified
+        # one, its classes would be others than those that have twins.
+        for stock in NEEDS:
+            connection_loader.get(stock.__module__.rpartition('.')[2], class_only=True)
         connection_loader.add_directory(PLUGINS)
         connection_loader.get_with_context = choosing_twins(connection_loader.get_with_context)
 

@@ -109,6 +109,9 @@ class Hop:
     cwd: str | None = None
     #: Added to the multiplexer's environment.
     env: Mapping[str, str] | None = None
+    #: Files on the far side, and folders of files, that the command reads to make the environment there. When one
+    #: changes, the context is closed, as soon as it is idle, and opened anew for what comes next.
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,8 @@ class ContextInfo:
     timings: Mapping[str, object] = field(compare=False)
     #: Which multiplexer it belongs to: IDs are its own.
     mux: str = ''
+    #: What the last hop's command printed until its Python announced itself; the end of it, if that is much.
+    said: bytes = field(default=b'', compare=False)
 
 
 @dataclass(frozen=True)
@@ -201,3 +206,9 @@ class Completed:
     timings: Mapping[str, float] = field(default_factory=dict)
     #: It was the other of two modules, see :class:`Either`.
     other_ran: bool = False
+    #: `sys.executable` of the context that it ran in.
+    executable: str = ''
+    #: Files that were sent for a module, because the host had not seen them yet.
+    files_sent: int = 0
+    #: What they came to on the wire, compressed.
+    bytes_sent: int = 0

@@ -89,7 +89,7 @@ class MuxClient:
         with self._lock, _Exchange(self) as exchange:
             exchange.send(protocol.OPEN, {'hops': [
                 [list(hop.argv), hop.name, hop.key, hop.needs_tty, hop.may_prompt, hop.deadline, hop.cwd,
-                 None if hop.env is None else dict(hop.env)] for hop in hops]})
+                 None if hop.env is None else dict(hop.env), list(hop.sources)] for hop in hops]})
             while True:
                 try:
                     what, _, body = exchange.receive()
@@ -250,6 +250,12 @@ class MuxClient:
         """End that context and all that were opened through it. One that is gone already is no error."""
         with self._lock, _Exchange(self) as exchange:
             exchange.send(protocol.CLOSE, {'context': _reference(context)})
+            exchange.receive()
+
+    def close_idle(self) -> None:
+        """End the contexts of hosts that nothing is under way on, but for those which batch after batch has used."""
+        with self._lock, _Exchange(self) as exchange:
+            exchange.send(protocol.CLOSE_IDLE, {})
             exchange.receive()
 
     def shutdown(self) -> None:

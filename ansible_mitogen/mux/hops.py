@@ -28,6 +28,10 @@ MAX_CHILDREN = 200
 MANY_HOSTS = 200
 
 
+#: How the key begins of a hop that only changes the interpreter.
+INTERPRETER = 'interpreter '
+
+
 class AbandonedError(Exception):
     """Whoever would answer a prompt has given up, or is gone."""
 
@@ -54,14 +58,17 @@ class Requester(Protocol):
 class Entry:
     """An open context."""
 
-    def __init__(self, key: Key, context: Any, parent: 'Entry | None') -> None:
+    def __init__(self, key: Key, context: Any, parent: 'Entry | None', sources: list[str]) -> None:
         self.key = key
+        self.sources = sources
         self.context = context
         self.parent = parent
         #: Jobs and transfers in it, and everything in the contexts that were opened through it.
         self.busy = 0
         self.last_used = 0.0
         self.closing = False
+        #: Called once nothing is under way in it.
+        self.when_idle: Callable[[], None] | None = None
         #: Called once it is gone.
         self.when_gone: list[Callable[[], None]] = []
         #: What is known of other interpreters: path -> whether it is the context's own.
@@ -69,6 +76,11 @@ class Entry:
         #: Home folders there, by account, as long as the accounts do not change.
         self.homes: dict[str, str] = {}
         self._accounts = 0
+
+    @property
+    def is_interpreter(self) -> bool:
+        """Whether it is another interpreter in the account of the context before it."""
+        return self.key[-1].startswith(INTERPRETER)
 
     @property
     def first_hop(self) -> 'Entry':
@@ -101,6 +113,8 @@ class Entry:
         """It has ended."""
         self.busy -= 1
         self.last_used = time.monotonic()
+        if not self.busy and self.when_idle is not None:
+            self.when_idle()
         if self.parent is not None:
             self.parent.release()
 
@@ -212,6 +226,9 @@ class HopTable:
         self._open: dict[Key, Entry] = {}
         self._dials: dict[Key, Dial] = {}
         self._by_id: dict[int, Entry] = {}
+        #: When the last batch ended, and the keys of the hosts that it used.
+        self._batch_began = 0.0
+        self._used_before: set[Key] = set()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -227,7 +244,7 @@ class HopTable:
     def open_below(self, entry: Entry, hop: HopSpec, requester: Requester) -> None:
         """Open one more hop behind an open context."""
         # The hops that are open already need only their keys.
-        known = [HopSpec([], '', key, False, False, 0.0, None, None) for key in entry.key]
+        known = [HopSpec([], '', key, False, False, 0.0, None, None, []) for key in entry.key]
         self._advance(Request([*known, hop], requester), False)
 
     def _advance(self, request: Request, fresh: bool) -> None:
@@ -280,7 +297,8 @@ class HopTable:
         for request in waiting:
             request.dial = None
         if context is not None:
-            entry = self._open[dial.key] = self._by_id[context.context_id] = Entry(dial.key, context, dial.parent)
+            entry = self._open[dial.key] = self._by_id[context.context_id] = Entry(
+                dial.key, context, dial.parent, dial.hop.sources)
             entry.last_used = time.monotonic()
             self._watch(context, lambda reason: self._lost(entry, reason))
             for number, request in enumerate(waiting):
@@ -306,12 +324,42 @@ class HopTable:
 
     def close(self, entry: Entry) -> None:
         """End a context, and with it all that were opened through it."""
+        self._forget(entry)
+        self._end(entry.context)
+
+    def retire(self, entry: Entry) -> None:
+        """Have nothing more begun in a context, and end it when what is under way there has ended.
+
+        With one of another interpreter goes the context that it was opened for.
+        """
+        while entry.parent is not None and entry.is_interpreter:
+            entry = entry.parent
+        if not entry.closing:
+            self._forget(entry)
+            entry.when_idle = lambda: self._end(entry.context)
+            if not entry.busy:
+                entry.when_idle()
+
+    def _forget(self, entry: Entry) -> None:
+        # From now on the same hop list is opened anew, even if this one takes its time to end.
         for other in list(self._open.values()):
             if other.key[:len(entry.key)] == entry.key:
-                # From now on the same hop list is opened anew, even if this one takes its time to end.
                 other.closing = True
                 del self._open[other.key]
-        self._end(entry.context)
+
+    def end_batch(self) -> None:
+        """End what is idle: the hosts of a batch are done with.
+
+        Not what was used in this batch and in the one before: each batch seems to use it.
+        """
+        hosts = [entry for entry in self._open.values() if entry.parent is None]
+        used = {entry.key for entry in hosts if entry.busy or entry.last_used >= self._batch_began}
+        for entry in hosts:
+            if not entry.busy and entry.key not in used & self._used_before:
+                self.close(entry)
+        # Of what went before the first batch it is not known which batch it was for.
+        self._used_before = used if self._batch_began else set()
+        self._batch_began = time.monotonic()
 
     def close_all(self) -> None:
         """End all contexts."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ansible_mitogen.mux.hops import Entry, HopTable
+from ansible_mitogen.mux.hops import INTERPRETER, Entry, HopTable
 from ansible_mitogen.mux.protocol import HopSpec
 from ansible_mitogen.mux.remote import call_then
 from ansible_mitogen.mux.usage import NOBODY, Usage
@@ -75,8 +75,8 @@ class _Start:
         except ValueError as exc:
             self._failed(len(self._entry.key), exc)
             return
-        hop = HopSpec(['/bin/sh', '-c', command], self._interpreter, 'interpreter ' + self._interpreter,
-                      False, False, DEADLINE, None, None)
+        hop = HopSpec(['/bin/sh', '-c', command], self._interpreter, INTERPRETER + self._interpreter,
+                      False, False, DEADLINE, None, None, self._entry.sources)
         table.open_below(self._entry, hop, self)
 
     def prompt(self, hop: int, output: bytes) -> None:

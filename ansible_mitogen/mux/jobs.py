@@ -17,7 +17,7 @@ from mitogen.core import handles
 from mitogen.core.errors import CallError, ChannelError, Error
 from mitogen.core.frames import RAW
 from mitogen.core.messages import pack_value
-from mitogen.zygote.jobs import WINDOW
+from mitogen.zygote.jobs import OUTDATED, WINDOW
 
 #: What a module's process calls first; see :mod:`ansible_mitogen.target.runner`.
 ENTRY = 'ansible_mitogen.target.runner:run_module'
@@ -73,10 +73,11 @@ class Job:
     """One run in a zygote, until its last reply.
 
     :param began: when the request came, by the monotonic clock.
+    :param retire: called with the context if it is out of date.
     :param on_result: called with the result's fields.
     """
 
-    def __init__(self, exchange: Exchange, entry: Entry, began: float,
+    def __init__(self, exchange: Exchange, entry: Entry, began: float, retire: Callable[[Entry], None],
                  on_result: Callable[[dict[str, Any]], None] | None = None) -> None:
         self.number = next(_numbers)
         self._exchange = exchange
@@ -85,13 +86,21 @@ class Job:
         self._router = entry.context.router
         self._zygote_id = entry.context.info['zygote_id']
         self._began = began
+        self._retire = retire
         self._on_result = on_result
         self._sent = 0.0
         self._handle = 0
         self._unread = 0
         self._round_trips = 0
+        self._files_sent = 0
+        self._bytes_sent = 0
         self._cancelled = False
         self._over = False
+
+    def count(self, pushes: list[dict[str, Any]]) -> None:
+        """Note what had to be sent before."""
+        self._files_sent += sum(len(push['members']) for push in pushes)
+        self._bytes_sent += sum(len(push['blob']) for push in pushes)
 
     def start(self, payload: dict[str, Any], round_trips: int, before: Before = NOTHING) -> None:
         """Send it to the zygote.
@@ -160,7 +169,11 @@ class Job:
             self._exchange.fail(protocol.context_lost(str(exc), started=True))
         except CallError as exc:
             self._end()
-            self._exchange.fail(protocol.job_failed(exc.message))
+            if exc.type_name == OUTDATED:
+                self._retire(self._entry)
+                self._exchange.fail(protocol.context_lost('the connection is out of date', started=False))
+            else:
+                self._exchange.fail(protocol.job_failed(exc.message))
         except (Error, LookupError, TypeError, ValueError):
             self._break('sent a result that cannot be understood')
         else:
@@ -189,8 +202,9 @@ class Job:
         usage.wire_ms += wire
         usage.queued_ms += (self._sent - self._began) * 1000
         return {
-            'rc': rc, 'stdout': out, 'stderr': err, 'ms': ms,
-            'round_trips': self._round_trips, 'stdout_streamed': streamed,
+            'rc': rc, 'stdout': out, 'stderr': err, 'ms': ms, 'round_trips': self._round_trips,
+            'executable': self._context.info['executable'], 'files_sent': self._files_sent,
+            'bytes_sent': self._bytes_sent, 'stdout_streamed': streamed,
             'timings': {'queued': round((self._sent - self._began) * 1000, 3), 'wire': round(wire, 3)},
         }
 

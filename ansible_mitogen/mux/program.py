@@ -124,7 +124,7 @@ class Mux:
     def _open_hop(self, parent: Any, hop: HopSpec, ask: Any) -> Any:
         from mitogen.parent.connection import ChildSpec
         spec = ChildSpec(hop.argv, hop.name, hop.needs_tty, hop.may_prompt, float(hop.deadline), True, hop.cwd,
-                         hop.env, {})
+                         hop.env, {'sources': hop.sources})
         return self.router.open(spec, parent, ask if hop.may_prompt else None)
 
     def _watch(self, context: Any, func: Any) -> None:

@@ -48,6 +48,7 @@ SHUTDOWN = 12  #: ``{}``; answered by DONE
 STAGE = 13  #: ``{context, steps, wait}``: see :mod:`ansible_mitogen.target.staging`; answered by DONE, FAILED
 HOME = 14  #: ``{context, name}``; answered by DONE with ``{path, round_trips}``, or FAILED
 USAGE = 15  #: ``{}``; answered by DONE with the costs of the request's label so far, which are forgotten then
+CLOSE_IDLE = 16  #: ``{}``; answered by DONE
 
 # Answers of the multiplexer.
 PROMPT = 20  #: ``{hop, output}``
@@ -69,10 +70,10 @@ ABANDONED = 'abandoned'  #: message
 CONTINUATIONS = frozenset([TYPE, ABANDON, CHUNK_OF_FILE, END_OF_FILE])
 
 #: The types of the fields of :class:`HopSpec`.
-_HOP_TYPES: tuple[Any, ...] = (list, str, str, bool, bool, (int, float), (str, NoneType), (dict, NoneType))
+_HOP_TYPES: tuple[Any, ...] = (list, str, str, bool, bool, (int, float), (str, NoneType), (dict, NoneType), list)
 
 _RAW_KINDS = frozenset([ATTACH, CHUNK_OF_FILE, OUTPUT])
-_KINDS = frozenset(range(OPEN, USAGE + 1)) | frozenset(range(PROMPT, FAILED + 1))
+_KINDS = frozenset(range(OPEN, CLOSE_IDLE + 1)) | frozenset(range(PROMPT, FAILED + 1))
 
 
 class Packet(NamedTuple):
@@ -157,7 +158,7 @@ def decode_hops(listing: list[Any]) -> 'list[HopSpec]':
     for fields in listing:
         if not isinstance(fields, list) or len(fields) != len(_HOP_TYPES) or not all(
                 map(isinstance, fields, _HOP_TYPES)) or not all(
-                    isinstance(word, str) for word in fields[0]):
+                    isinstance(word, str) for word in fields[0] + fields[-1]):
             raise PayloadError('a malformed hop')
         hops.append(HopSpec(*fields))
     if not hops:
@@ -176,6 +177,7 @@ class HopSpec(NamedTuple):
     deadline: float
     cwd: str | None
     env: dict[str, str] | None
+    sources: list[str]
 
 
 def hop_failed(hop: int, kind: str, message: str, output: bytes = b'', status: int | None = None) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Opening:
         self._exchange.finish(protocol.OPENED, {
             'context_id': entry.context.context_id, 'python_version': list(info['python']),
             'executable': info['executable'], 'chosen': info['chosen'], 'fresh': fresh, 'mux': self._token,
+            'said': info['said'],
             'timings': {'total': round(total, 3), 'queued': round(request.queued_ms, 3),
                         'hops': [round(ms, 3) for ms in request.hop_ms]}})
 
@@ -113,7 +114,7 @@ class Service:
             protocol.OPEN: self._open, protocol.MODULE: self._run_module, protocol.COMMAND: self._run_command,
             protocol.PUT: self._put, protocol.FETCH: self._fetch, protocol.CLOSE: self._close,
             protocol.SHUTDOWN: self._shutdown, protocol.STAGE: self._stage, protocol.HOME: self._home,
-            protocol.USAGE: self._usage,
+            protocol.USAGE: self._usage, protocol.CLOSE_IDLE: self._close_idle,
         }
         router.add_handler(self._on_get_code, handles.GET_CODE, source=ANYONE)
 
@@ -144,7 +145,7 @@ class Service:
         began = time.monotonic()
         entry = self._entry(fields, exchange)
         if entry is not None:
-            job = jobs.Job(exchange, entry, began)
+            job = jobs.Job(exchange, entry, began, self._table.retire)
             info = entry.context.info
             payload = jobs.command_payload(job.number, fields, info['executable'] or info['chosen'])
             self._start(job, payload, exchange, 1, entry, fields)
@@ -201,12 +202,13 @@ class Service:
         :param asked: the context that the request names.
         :param entry: the one in which it runs: the same, or that of another interpreter.
         """
-        job = jobs.Job(exchange, entry, began, lambda result: bundle.learn(result['imported']))
+        job = jobs.Job(exchange, entry, began, self._table.retire, lambda result: bundle.learn(result['imported']))
         first_hop = entry.first_hop.context
         pushes = self._bundles.pushes(first_hop.context_id, bundle)
         for push in pushes:
             self._router.send(first_hop.context_id, handles.PUSH_CODE, push)
             exchange.usage.sent += len(push['blob'])
+        job.count(pushes)
         self._start(job, jobs.module_payload(job.number, fields, bundle), exchange, round_trips + 1, asked, fields)
 
     def _start(self, job: jobs.Job, payload: dict[str, Any], exchange: Exchange, round_trips: int, asked: Entry,
@@ -283,6 +285,10 @@ class Service:
         # Answered when it is gone: whoever opens the same host next finds nothing of it.
         entry.when_gone.append(lambda: exchange.finish(protocol.DONE, {}))
         self._table.close(entry)
+
+    def _close_idle(self, fields: dict[str, Any], exchange: Exchange, attached: bytes) -> None:
+        self._table.end_batch()
+        exchange.finish(protocol.DONE, {})
 
     def _shutdown(self, fields: dict[str, Any], exchange: Exchange, attached: bytes) -> None:
         exchange.finish(protocol.DONE, {})

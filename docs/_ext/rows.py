@@ -8,6 +8,7 @@ from typing import Any
 
 HOOK_COLUMNS = ('Name', 'What it does', 'What it replaces', 'What is lost without it')
 ROUND_TRIP_COLUMNS = ('Task', 'Round trips')
+CORE_COLUMNS = ('ansible-core', 'Release', 'CPython on the controller', 'Tests')
 MAILBOX_COLUMNS = ('Number', 'Name', 'What is sent there')
 
 
@@ -39,6 +40,11 @@ def hook_rows(hooks: Iterable[Any]) -> list[tuple[str, ...]]:
 def round_trip_rows(budgets: Iterable[Any]) -> list[tuple[str, ...]]:
     """Return a row for each budget."""
     return [(budget.what, str(budget.round_trips)) for budget in budgets]
+
+
+def core_rows(cores: Iterable[Any]) -> list[tuple[str, ...]]:
+    """Return a row for each tested ansible-core."""
+    return [(core.version, core.release, core.pythons[0], 'all' if core.full else 'a selection') for core in cores]
 
 
 def constants(module: ModuleType) -> list[tuple[int, str, str]]:

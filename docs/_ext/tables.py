@@ -1,4 +1,4 @@
-"""Directives for tables that are made from the code: ``hooks-table``, ``mailbox-table``, ``round-trips-table``."""
+"""Directives for tables that are made from the code: ``cores-table``, ``hooks-table`` and others."""
 
 from typing import Any
 
@@ -6,9 +6,11 @@ from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
 from rows import (
+    CORE_COLUMNS,
     HOOK_COLUMNS,
     MAILBOX_COLUMNS,
     ROUND_TRIP_COLUMNS,
+    core_rows,
     hook_rows,
     list_table,
     mailbox_rows,
@@ -28,6 +30,14 @@ class _Table(Directive):
         parent = nodes.Element()
         self.state.nested_parse(StringList(self.lines(), source=self.name), self.content_offset, parent)
         return parent.children
+
+
+class CoresTable(_Table):
+    """The versions of ansible-core that the tests run with."""
+
+    def lines(self) -> list[str]:
+        from ansible_mitogen.versions import TESTED
+        return list_table(CORE_COLUMNS, core_rows(TESTED))
 
 
 class HooksTable(_Table):
@@ -56,6 +66,7 @@ class RoundTripsTable(_Table):
 
 def setup(app: Any) -> dict[str, bool]:
     """Add the directives."""
+    app.add_directive('cores-table', CoresTable)
     app.add_directive('hooks-table', HooksTable)
     app.add_directive('mailbox-table', MailboxTable)
     app.add_directive('round-trips-table', RoundTripsTable)

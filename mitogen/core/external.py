@@ -258,7 +258,7 @@ def _start_zygote(config: Dict[str, Any], fds: Any) -> Tuple[int, Any]:
         finder.select({path: source.encode() for path, source in files.items()})
         sys.meta_path.insert(0, finder)
     from mitogen import zygote
-    zygote.run(theirs, config['zygote_id'], config['context_id'], jobs)
+    zygote.run(theirs, config['zygote_id'], config['context_id'], jobs, config.get('sources', ()))
     os._exit(0)
 
 

@@ -29,6 +29,9 @@ STATUS_DELAY = 0.1
 #: Seconds that frames of one child are taken before it is the turn of others.
 TURN = 0.02
 
+#: Bytes of what a child printed before its greeting that are kept, for diagnosis, once it has started.
+KEPT_NOISE = 4096
+
 #: Seconds that opening through another context may take besides the new one's own deadline.
 VIA_GRACE = 10.0
 
@@ -66,7 +69,7 @@ class ChildStream(Stream):
         try:
             greeting = start.greet(bootstrap, dialogue)
             context: Context = self.router.context_for(number, spec.name)
-            context.info = _context_info(greeting, zygote_id)
+            context.info = _context_info(greeting, zygote_id, start.parser.noise)
             if zygote_id:
                 self.router.context_for(zygote_id, 'the zygote of %s' % spec.name)
             self.router.broker.call_sync(self._attach, start, [number] + [zygote_id] * bool(zygote_id))
@@ -152,9 +155,9 @@ class ChildStream(Stream):
             Reaper(broker, self.pid)
 
 
-def _context_info(greeting: Greeting, zygote_id: int) -> Dict[str, Any]:
+def _context_info(greeting: Greeting, zygote_id: int, noise: bytes) -> Dict[str, Any]:
     return {'python': tuple(greeting.version), 'executable': greeting.executable, 'chosen': greeting.chosen,
-            'pid': greeting.pid, 'uid': greeting.uid, 'zygote_id': zygote_id}
+            'pid': greeting.pid, 'uid': greeting.uid, 'zygote_id': zygote_id, 'said': noise[-KEPT_NOISE:]}
 
 
 def open_child(router: Any, spec: ChildSpec, dialogue: Optional[Dialogue] = None,
@@ -230,7 +233,7 @@ def _understand(answer: Any, zygote_id: int) -> Tuple[bytes, Optional[Dict[str, 
     info = answer['info']
     greeting = Greeting([_typed(int, part) for part in info['python']], _typed(str, info['executable']),
                         _typed(str, info['chosen']), _typed(int, info['pid']), _typed(int, info['uid']))
-    return b'', _context_info(greeting, zygote_id)
+    return b'', _context_info(greeting, zygote_id, _typed(bytes, info['said']))
 
 
 def _typed(kind: Any, value: Any) -> Any:

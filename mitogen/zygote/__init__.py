@@ -6,6 +6,8 @@ single-threaded. It speaks frames with its context over a socket. Its mailboxes:
 ``RUN``
     start a job: a command, or a function importable from numbered members.
     DATA, see :class:`mitogen.zygote.jobs.Job`.
+    Refused with ``mitogen.zygote.Outdated`` once a file has changed which the
+    start of the context read: whoever asks opens a new one.
 ``CANCEL``
     end a job: DATA ``{job}``.
 ``ACK``

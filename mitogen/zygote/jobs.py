@@ -17,6 +17,8 @@ CHUNK_SIZE = 128 * 1024
 WINDOW = 8
 #: Seconds between a polite and a forced end of a cancelled job.
 KILL_DELAY = 2.0
+#: Names of errors: the job could not be done, or its context is not what one that is opened now would be.
+JOB_ERROR, OUTDATED = 'mitogen.zygote.JobError', 'mitogen.zygote.Outdated'
 #: A shell says nothing about these: the user pressed Ctrl-C, or `head` had enough.
 _SILENT = (signal.SIGINT, signal.SIGPIPE)
 #: The usual ones, for Python 3.7 and earlier, which cannot tell.
@@ -102,10 +104,10 @@ class Job:
         }
         return found
 
-    def fail(self, message: str) -> None:
-        """Make the answer that the job could not be done."""
+    def fail(self, message: str, error: str = JOB_ERROR) -> None:
+        """Make the answer that the job could not be done; `error` is the name of its kind."""
         self._chunks.clear()
-        self._final = message
+        self._final = [error, message, '']
 
     @property
     def is_finished(self) -> bool:
@@ -124,8 +126,8 @@ class Job:
             self._unacknowledged += 1
         if self._chunks or self._final is None:
             return ready, False
-        if isinstance(self._final, str):
-            ready.append((ERROR, payload.encode(['mitogen.zygote.JobError', self._final, ''])))
+        if isinstance(self._final, list):
+            ready.append((ERROR, payload.encode(self._final)))
         else:
             ready.append((DATA, payload.encode(self._final)))
         return ready, True

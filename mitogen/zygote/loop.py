@@ -12,14 +12,15 @@ import sys
 import time
 import traceback
 import weakref
-from typing import Any, Dict, List, NoReturn, Tuple
+from typing import Any, Dict, Iterable, List, NoReturn, Tuple
 
 from mitogen.core import frames, handles, payload
 from mitogen.core.loaders import MemberFinder
 from mitogen.zygote import child
-from mitogen.zygote.jobs import KILL_DELAY, Job
+from mitogen.zygote.jobs import KILL_DELAY, OUTDATED, Job
 from mitogen.zygote.members import MemberStore
 from mitogen.zygote.processes import Process, close_files, kill_group, remove_scratch
+from mitogen.zygote.sources import Sources
 
 #: Seconds that jobs have to end by themselves once nobody waits for them.
 _GRACE = 0.4
@@ -34,10 +35,13 @@ class Zygote:
     :param context_id: the zygote's own ID.
     :param parent_id: the ID of its context.
     :param jobs: memory shared with the context, see :meth:`note_jobs`.
+    :param sources: files that the context came from: when one changes, no more jobs are begun.
     """
 
-    def __init__(self, sock: socket.socket, context_id: int, parent_id: int, jobs: Any = None) -> None:
+    def __init__(self, sock: socket.socket, context_id: int, parent_id: int, jobs: Any = None,
+                 sources: Iterable[str] = ()) -> None:
         self._shared_jobs = jobs
+        self._sources = Sources(sources)
         self._sock, self._id, self._parent = sock, context_id, parent_id
         self._parser = frames.FrameParser()
         self._out = bytearray()
@@ -159,6 +163,10 @@ class Zygote:
     def _on_run(self, frame: frames.Frame, request: Any) -> None:
         job = Job(frame.src, frame.reply_to, request)
         self._jobs[job.key] = job
+        if self._sources.are_outdated():
+            job.fail('what a login reads has changed', OUTDATED)
+            self._answer(job)
+            return
         missing = self._store.missing(request['members']) if job.is_module else []
         if not missing:
             self._start(job)
@@ -307,7 +315,8 @@ def _prepare_interpreter(keep: int) -> None:
     logging.getLogger().handlers[:] = []
 
 
-def run(sock: socket.socket, context_id: int, parent_id: int, jobs: Any = None) -> NoReturn:
+def run(sock: socket.socket, context_id: int, parent_id: int, jobs: Any = None,
+        sources: Iterable[str] = ()) -> NoReturn:
     """Be the zygote of a context: serve on `sock` until it is closed, then end with all jobs.
 
     To be called in a process without other threads, forked off the context for this.
@@ -316,11 +325,12 @@ def run(sock: socket.socket, context_id: int, parent_id: int, jobs: Any = None) 
     :param context_id: the zygote's own ID.
     :param parent_id: the ID of its context.
     :param jobs: memory shared with the context, where it notes the processes of its jobs.
+    :param sources: files that the context came from: when one changes, no more jobs are begun.
     """
     zygote = None
     try:
         _prepare_interpreter(sock.fileno())
-        zygote = Zygote(sock, context_id, parent_id, jobs)
+        zygote = Zygote(sock, context_id, parent_id, jobs, sources)
         zygote.serve()
     except BaseException:
         if zygote is not None:

@@ -1,5 +1,7 @@
 """``ansible`` without a playbook."""
 
+import pytest
+
 from tests.harness.accounts import Accounts
 from tests.harness.engines import MITOGEN, Engine
 from tests.harness.leftovers import Leftovers
@@ -8,6 +10,7 @@ from tests.harness.project import Project
 from tests.harness.sshd import Sshd, free_port
 
 
+@pytest.mark.every_core
 def test_ping_of_all_hosts(
     engine: Engine, project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers
 ) -> None:

@@ -31,6 +31,7 @@ def test_sudo_without_a_password(engine: Engine, project: Project, sshd: Sshd, a
     assert_became(project.play(BECOME, engine).assert_ok(), accounts.nopasswd.name, 'root')
 
 
+@pytest.mark.every_core
 def test_sudo_with_a_password(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
     project.add_host('web1', sshd.variables(accounts.passwd, ansible_become_password=accounts.passwd.password))
     assert_became(project.play(BECOME, engine).assert_ok(), accounts.passwd.name, 'root')
@@ -103,6 +104,7 @@ def test_sudo_that_requires_a_terminal_with_pipelining(project: Project, sshd: S
     assert_became(project.play(BECOME, MITOGEN).assert_ok(), accounts.tty.name, 'root')
 
 
+@pytest.mark.every_core
 def test_su_with_a_password(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
     # su asks on a terminal, so stock does without pipelining, and hands a file to another unprivileged account.
     project.configure('defaults', allow_world_readable_tmpfiles='True')
@@ -132,6 +134,7 @@ def gate_variables(project: Project, word: str | None) -> dict[str, object]:
     return {'ansible_become_method': 'gate', 'ansible_become_exe': str(gate), 'ansible_become_password': word}
 
 
+@pytest.mark.every_core
 def test_third_party_plugin_with_a_dialogue_of_its_own(
     engine: Engine, project: Project, sshd: Sshd, accounts: Accounts
 ) -> None:

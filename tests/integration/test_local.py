@@ -31,6 +31,7 @@ def test_implicit_localhost(engine: Engine, project: Project) -> None:
     assert run.task('where').result['stdout'] == 'root'
 
 
+@pytest.mark.every_core
 def test_delegated_to_localhost(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
     project.add_host('web1', sshd.variables(accounts.plain))
     run = project.play('''

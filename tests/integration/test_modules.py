@@ -5,6 +5,8 @@ import os
 import textwrap
 from pathlib import Path
 
+import pytest
+
 from tests.harness.accounts import Accounts
 from tests.harness.engines import MITOGEN, STOCK, Engine
 from tests.harness.probes import PROBE
@@ -104,6 +106,7 @@ def make_collection(project: Project) -> None:
     '''))
 
 
+@pytest.mark.every_core
 def test_collection(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
     make_collection(project)
     project.configure('defaults', collections_path=str(project.folder / 'collections'))
@@ -128,6 +131,7 @@ def test_collection(engine: Engine, project: Project, sshd: Sshd, accounts: Acco
     assert run.task('action').result['low'] == accounts.plain.name
 
 
+@pytest.mark.every_core
 def test_modules_of_other_kinds(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
     project.write('library/old_style.py', '''\
         #!/usr/bin/python3
@@ -223,6 +227,7 @@ except ImportError:
     assert run.task('after').result['answer'] == 5
 
 
+@pytest.mark.every_core
 def test_module_that_respawns_in_another_interpreter(
     engine: Engine, project: Project, sshd: Sshd, accounts: Accounts
 ) -> None:

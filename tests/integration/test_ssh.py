@@ -153,6 +153,7 @@ def test_proxy_jump(engine: Engine, project: Project, sshd: Sshd, accounts: Acco
     assert f'Accepted publickey for {accounts.other.name}' in sshd.log.read_text()
 
 
+@pytest.mark.every_core
 def test_password(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
     project.add_host('web1', sshd.variables(
         accounts.plain, ansible_password=accounts.plain.password, ansible_ssh_private_key_file=None))
@@ -208,6 +209,7 @@ def test_known_host_key_is_accepted(engine: Engine, project: Project, sshd: Sshd
     project.play(WHO, engine).assert_ok()
 
 
+@pytest.mark.every_core
 @pytest.mark.parametrize('retries', [0, 2])
 def test_retries(retries: int, engine: Engine, project: Project, sshd: Sshd) -> None:
     server = HangingUp()
@@ -240,6 +242,7 @@ def test_interpreter_is_discovered(engine: Engine, project: Project, sshd: Sshd,
     assert 'discovered_interpreter_python' in run.task('probe').result['ansible_facts']
 
 
+@pytest.mark.every_core
 def test_interpreter_of_a_task(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
     wrapper = project.write('my-python', '''\
         #!/bin/sh

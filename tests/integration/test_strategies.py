@@ -97,6 +97,7 @@ def test_strategy_as_a_keyword_of_the_play(project: Project, sshd: Sshd, account
     assert not [command for _pid, command in run.left if '[mux]' not in command]
 
 
+@pytest.mark.every_core
 @pytest.mark.parametrize('level', ['variable', 'keyword', 'setting'])
 def test_connection_without_a_strategy(
     level: str, project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers
@@ -126,6 +127,7 @@ def test_connection_without_a_strategy(
 
 
 # Not the free ones: they refuse `add_host`, as stock does.
+@pytest.mark.every_core
 @pytest.mark.parametrize('strategy', LOCKSTEP)
 def test_plays_in_a_row_and_batches(strategy: str, project: Project, sshd: Sshd, accounts: Accounts) -> None:
     add_hosts(project, sshd, accounts)

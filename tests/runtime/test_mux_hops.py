@@ -86,7 +86,7 @@ class Asker:
 
 
 def hop(key: Any) -> Any:
-    return HopSpec(['run', key], key, key, False, True, 5.0, None, None)
+    return HopSpec(['run', key], key, key, False, True, 5.0, None, None, [])
 
 
 @pytest.fixture
@@ -254,6 +254,41 @@ def test_closing_a_context_closes_those_behind_it_at_once_for_whoever_asks(world
     # The old one's end must not take the new one with it.
     world.lose(ssh.context)
     assert Asker(world, 'web1', 'sudo').entry is again.entry
+
+
+def test_a_context_that_is_out_of_date_ends_when_it_is_idle_and_is_opened_anew(world: Any) -> None:
+    sudo = Asker(world, 'web1', 'sudo')
+    world.run()
+    sudo.entry.take()
+    world.table.retire(sudo.entry)
+    assert sudo.entry.closing and not sudo.entry.parent.closing and world.ended == []
+    again = Asker(world, 'web1', 'sudo')
+    world.run()
+    assert again.told == [('opened', True)] and again.entry is not sudo.entry
+    sudo.entry.release()
+    assert world.ended == [sudo.entry.context]
+
+
+def test_with_another_interpreter_goes_the_context_that_it_was_opened_for(world: Any) -> None:
+    other = Asker(world, 'web1', hops.INTERPRETER + '/opt/python')
+    world.run()
+    world.table.retire(other.entry)
+    assert world.ended == [other.entry.parent.context] and other.entry.closing
+
+
+def test_the_end_of_a_batch_closes_what_is_idle_and_no_other_batch_wants(world: Any) -> None:
+    first, shared, busy = Asker(world, 'web1'), Asker(world, 'balancer'), Asker(world, 'web2')
+    world.run()
+    busy.entry.take()
+    world.table.end_batch()
+    assert world.ended == [first.entry.context, shared.entry.context]
+    for name in ('web3', 'web4'):
+        shared, host = Asker(world, 'balancer'), Asker(world, name)
+        world.run()
+        before = len(world.ended)
+        world.table.end_batch()
+        wanted = [] if name == 'web4' else [shared.entry.context]
+        assert world.ended[before:] == [*wanted, host.entry.context]
 
 
 def test_without_descriptors_the_longest_idle_context_is_closed(world: Any) -> None:

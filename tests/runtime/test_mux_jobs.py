@@ -15,6 +15,7 @@ from ansible_mitogen.mux.usage import Usage
 from mitogen.core import frames, handles, payload
 from mitogen.core.errors import ChannelError
 from mitogen.core.messages import Message
+from mitogen.zygote.jobs import OUTDATED
 
 COMMAND = {'argv': ['', '-c', 'cat'], 'stdin': b'in', 'stdin_path': None, 'tty': False, 'env': {'A': 'b'},
            'cwd': '/tmp'}
@@ -85,9 +86,10 @@ def exchange() -> Any:
 
 @pytest.fixture
 def entry(router: Any) -> Any:
-    context = SimpleNamespace(router=router, info={'zygote_id': 2}, name='web1', context_id=1)
-    entry = SimpleNamespace(context=context, busy=0)
+    info = {'zygote_id': 2, 'executable': '/usr/bin/python3'}
+    entry = SimpleNamespace(context=SimpleNamespace(router=router, info=info, name='web1', context_id=1), busy=0)
     entry.accounts_are = lambda mark: setattr(entry, 'accounts', mark)
+    entry.retired = []
     entry.take = lambda: setattr(entry, 'busy', entry.busy + 1)
     entry.release = lambda: setattr(entry, 'busy', entry.busy - 1)
     return entry
@@ -95,7 +97,7 @@ def entry(router: Any) -> Any:
 
 @pytest.fixture
 def job(exchange: Any, entry: Any) -> Any:
-    job = jobs.Job(exchange, entry, 0.0)
+    job = jobs.Job(exchange, entry, 0.0, entry.retired.append)
     job.start({'job': job.number}, 1)
     return job
 
@@ -179,6 +181,14 @@ def test_whatever_a_target_answers_the_client_gets_one_failure(
     ((what, body),) = exchange.told
     assert (what, body['error']) == (protocol.FAILED, error)
     assert entry.busy == 0
+
+
+def test_a_context_that_is_out_of_date_is_retired_and_the_client_may_begin_anew(
+        router: Any, exchange: Any, entry: Any, job: Any) -> None:
+    router.answer(frames.ERROR, payload.encode([OUTDATED, 'a login would differ', '']))
+    ((what, body),) = exchange.told
+    assert (what, body['error'], body['started']) == (protocol.FAILED, protocol.CONTEXT_LOST, False)
+    assert entry.retired == [entry]
 
 
 @pytest.mark.parametrize('status, code', [(None, None), (0, 0), (255 << 8, 255), (9, 137), (9 | 128, 137)])

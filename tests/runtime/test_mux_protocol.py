@@ -10,7 +10,7 @@ from ansible_mitogen.mux import protocol
 from mitogen.core.errors import FrameError, PayloadError
 from mitogen.core.frames import DATA, ERROR, RAW, Frame, FrameParser
 
-HOP: list[Any] = [['ssh', 'web1'], 'ssh web1', 'key', False, True, 10.0, None, None]
+HOP: list[Any] = [['ssh', 'web1'], 'ssh web1', 'key', False, True, 10.0, None, None, ['/etc/environment']]
 
 
 def decode_all(data: Any) -> Any:
@@ -72,7 +72,8 @@ def test_hops_are_taken_from_the_wire() -> None:
 
 
 @pytest.mark.parametrize('listing', [
-    [], [None], [[]], [HOP[:-1]], [[['ssh', 1], *HOP[1:]]], [[*HOP[:5], 'soon', None, None]],
+    [], [None], [[]], [HOP[:-1]], [[['ssh', 1], *HOP[1:]]], [[*HOP[:5], 'soon', None, None, []]],
+    [[*HOP[:-1], [1]]],
 ])
 def test_malformed_hops_are_refused(listing: Any) -> None:
     with pytest.raises(PayloadError):

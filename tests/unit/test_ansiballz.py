@@ -15,6 +15,8 @@ from ansible.utils.collection_loader import AnsibleCollectionConfig
 
 from ansible_mitogen import ansiballz
 
+pytestmark = pytest.mark.every_core
+
 CORE = tuple(int(part) for part in core_version.split('.')[:2])
 
 #: Arguments that try to look like the end of the call, the zip, and another argument.

@@ -13,6 +13,8 @@ from ansible_mitogen.connection.outcome import UseStock
 from ansible_mitogen.mux.api import HopFailed
 from mitogen.parent.bootstrap import bootstrap_command
 
+pytestmark = pytest.mark.every_core
+
 BOOTSTRAP = bootstrap_command(['python3', '/usr/bin/python3'])
 
 

@@ -18,6 +18,8 @@ from ansible_mitogen.mux.api import ContextLost, HopFailed
 from tests.unit.test_ansiballz import call as ansiballz_call
 from tests.unit.test_connection_ssh import FakeMux
 
+pytestmark = pytest.mark.every_core
+
 MODULE = '/bin/sh -c /usr/bin/python3'
 
 

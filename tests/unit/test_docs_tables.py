@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_mitogen.versions import TESTED
 from mitogen.core import handles
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'docs/_ext'))
@@ -31,6 +32,12 @@ def test_all_hooks_have_something_to_say_in_each_column() -> None:
     found = rows.hook_rows(hooks)
     assert len(found) == len(hooks)
     assert all(len(cell) > 2 for row in found for cell in row)
+
+
+def test_each_tested_ansible_core_is_a_row() -> None:
+    found = rows.core_rows(TESTED)
+    assert [row[0] for row in found] == ['2.16', '2.17', '2.18', '2.19', '2.20', '2.21']
+    assert all(len(row) == len(rows.CORE_COLUMNS) and row[1].startswith(row[0] + '.') for row in found)
 
 
 def test_a_table_is_written_row_by_row() -> None:

@@ -21,6 +21,8 @@ from ansible_mitogen.hooks.strategy_choice import StrategyChoice, adopting
 from ansible_mitogen.strategy import MitogenStrategy
 from ansible_mitogen.switch import switch_on_if_enabled
 
+pytestmark = pytest.mark.every_core
+
 STRATEGIES = {'mitogen_linear': 'linear', 'mitogen': 'linear', 'mitogen_free': 'free',
               'mitogen_host_pinned': 'host_pinned'}
 
@@ -148,6 +150,21 @@ def test_hooks_that_do_not_fit_are_left_out_with_one_warning(run_install):
     [warning] = run_install(good, bad, worse)
     assert 'bad (it is gone; nothing), worse (it changed; nothing)' in warning
     assert (good.forks, bad.forks, worse.forks) == ([9], [], [])
+
+
+def test_new_version_is_named_in_the_same_warning(run_install, monkeypatch):
+    monkeypatch.setattr(hooks, 'ansible_release', '2.99.1')
+    [warning] = run_install(Recorder('good'), Recorder('bad', 'it is gone'))
+    assert warning.startswith('ansible-core 2.99.1 is newer than ')
+    assert 'Left out: bad (it is gone; nothing).' in warning
+
+
+def test_part_of_a_hook_that_does_not_fit_is_named(run_install):
+    hook = Recorder('good')
+    hook.missing_parts = lambda: ['a method takes other parameters']
+    [warning] = run_install(hook)
+    assert 'Left out: part of good (a method takes other parameters).' in warning
+    assert hook.forks == [9]
 
 
 @pytest.mark.parametrize('value, installed', [('one', [[], [9]]), ('one, two', [[], []]), ('all', [[], []]),

@@ -12,6 +12,8 @@ from tests.runtime.test_zygote import interpreter_id
 from tests.runtime.zygote_harness import INTERPRETERS, RUNNER, ZygoteClient
 from tests.unit.zygote_payloads import ENTRY, build, result_of, run, run_stock
 
+pytestmark = pytest.mark.every_core
+
 CORE = tuple(int(part) for part in core_version.split('.')[:2])
 #: What this ansible-core's modules run on.
 OLDEST = 8 if CORE < (2, 20) else 9
@@ -46,12 +48,12 @@ def nothing_is_left(request):
 @pytest.fixture
 def module(tmp_path):
     """Build the program of a module of one's own: ``module(source, **arguments)``."""
-    def make(source, **arguments):
+    def make(source, rlimit_nofile=0, **arguments):
         # ansible-core keeps what it builds by name.
         name = 'own_module_%d' % next(NUMBERS)
         path = tmp_path / (name + '.py')
         path.write_text('#!/usr/bin/python\n' + source)
-        return build(name, arguments, path)
+        return build(name, arguments, path, rlimit_nofile)
     return make
 
 
@@ -83,7 +85,7 @@ def body(text):
     ('command', {'_raw_params': 'echo hi', '_uses_shell': True}), ('command', {'argv': ['/no/such/program']}),
     ('setup', {'gather_subset': ['!network', '!hardware', '!virtual']}),
     ('setup', {'gather_subset': ['!all', 'distribution', 'python'], 'filter': ['ansible_dist*']}),
-    ('file', {'path': '/etc/passwd', 'state': 'absent', '_ansible_check_mode': True}),
+    ('file', {'path': '/etc/hostname', 'state': 'absent', '_ansible_check_mode': True}),
     ('getent', {'database': 'passwd', 'key': 'root'}), ('slurp', {'src': '/etc/hostname'}),
     ('find', {'paths': ['/etc/default']}), ('ping', {'no_such_argument': 1}),
 ])
@@ -92,8 +94,9 @@ def test_a_module_gives_what_it_gives_under_stock(zygote, name, arguments):
     expected = run_stock(zygote.python, program)
     for _ in range(2):
         got = run(zygote, program)
-        assert (got[0], got[2]) == (expected[0], expected[2])
-        assert stable(result_of(got)) == stable(result_of(expected))
+        assert (got[0], _without_frames(got[2].decode())) == (expected[0], _without_frames(expected[2].decode()))
+        # A module that raises has no result before ansible-core 2.19.
+        assert got[1] == expected[1] or stable(result_of(got)) == stable(result_of(expected))
 
 
 def test_copy_writes_the_file(zygote, tmp_path):
@@ -128,10 +131,11 @@ def test_whatever_a_module_does_is_reported_as_under_stock(zygote, module, sourc
                                                     if tracebacks and CORE >= (2, 19) else {}))
     expected, got = run_stock(zygote.python, program), run(zygote, program)
     assert got[0] == expected[0]
+    assert _without_frames(got[2].decode()) == _without_frames(expected[2].decode())
     if b'{' not in expected[1]:
-        assert got[1:] == expected[1:]
+        assert got[1] == expected[1]
         return
-    assert got[1].partition(b'{')[0] == expected[1].partition(b'{')[0] and got[2] == expected[2]
+    assert got[1].partition(b'{')[0] == expected[1].partition(b'{')[0]
     assert _without_frames(result_of(got)) == _without_frames(result_of(expected))
 
 
@@ -214,11 +218,10 @@ if __name__ == '__main__':
 def test_the_limit_of_open_files_is_set(zygote, module):
     import resource
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    program = module(body("import resource\nmodule.exit_json(limit=resource.getrlimit(resource.RLIMIT_NOFILE))"))
+    source = body("import resource\nmodule.exit_json(limit=resource.getrlimit(resource.RLIMIT_NOFILE))")
     for limit in (0, 123, 1 << 40):
-        changed = program.replace(b'rlimit_nofile=0,', b'rlimit_nofile=%d,' % limit)
-        assert limit == 0 or changed != program
-        assert result_of(run(zygote, changed))['limit'] == [min(limit, hard) or soft, hard]
+        program = module(source, rlimit_nofile=limit)
+        assert result_of(run(zygote, program))['limit'] == [min(limit, hard) or soft, hard]
 
 
 def test_a_folder_that_is_gone_is_left(zygote, module, tmp_path):

@@ -19,17 +19,21 @@ ENTRY = 'ansible_mitogen.target.runner:run_module'
 PRELOAD = ['ansible.module_utils.basic', 'ansible.module_utils._internal._ansiballz._loader']
 
 
-def build(name, arguments, path=None):
+def build(name, arguments, path=None, rlimit_nofile=0):
     """Return the program of a module.
 
     :param path: where its source is; None for one of ansible-core's own.
+    :param rlimit_nofile: what the user wants the limit of open files to be; 0 for no wish.
     """
     if AnsibleCollectionConfig.collection_finder is None:
         init_plugin_loader([])
-    return module_common.modify_module(
+    built = module_common.modify_module(
         module_name=name, module_path=str(path) if path else module_loader.find_plugin(name),
         module_args=arguments, templar=Templar(loader=DataLoader()),
-        task_vars={'ansible_python_interpreter': '/usr/bin/python3'}, module_compression='ZIP_DEFLATED').b_module_data
+        task_vars={'ansible_python_interpreter': '/usr/bin/python3',
+                   'ansible_python_module_rlimit_nofile': rlimit_nofile}, module_compression='ZIP_DEFLATED')
+    # A tuple before ansible-core 2.19.
+    return built[0] if isinstance(built, tuple) else built.b_module_data
 
 
 def run_stock(python, program, **kwargs):

@@ -30,7 +30,7 @@ from tests.integration.parity.scenes import TIMEOUT, copy_playbooks
 from tests.integration.parity.trees import describe
 
 # A test may have to play the reference first.
-pytestmark = pytest.mark.timeout(1300)
+pytestmark = [pytest.mark.timeout(1300), pytest.mark.every_core]
 
 PAGE = 'a page\n'
 
