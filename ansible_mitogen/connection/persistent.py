@@ -16,6 +16,7 @@ from ansible import context as cli_context
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.common.text.converters import to_bytes, to_text
 from ansible.plugins.connection import ConnectionBase
+from ansible.utils.display import Display
 
 from ansible_mitogen import ansiballz, link
 from ansible_mitogen.connection import housekeeping
@@ -48,6 +49,8 @@ from ansible_mitogen.mux.api import Step as StageStep
 from ansible_mitogen.mux.client import MuxClient
 from ansible_mitogen.mux.protocol import INLINE
 from ansible_mitogen.profile import label
+
+display = Display()
 
 #: What the stock plugins return: exit code, stdout, stderr.
 Result = tuple[int, bytes, bytes]
