@@ -19,12 +19,20 @@ SUITES = {'bullseye': 'bullseye', 'bookworm': 'bookworm', 'trixie': 'trixie', 'f
 
 PACKAGES = ('python3', 'python3-apt', 'sudo', 'opendoas')
 
+#: Packages that a suite has under another name.
+_OTHER_NAMES = {('bullseye', 'opendoas'): 'doas'}
+
 #: What a container has no use for: a third of the size.
 _DISPENSABLE = ('usr/share/doc', 'usr/share/man', 'usr/share/locale', 'usr/share/info', 'var/cache/apt/archives',
                 'var/lib/apt/lists')
 
 #: Seconds; a slow mirror on a busy machine takes some minutes.
 _BUILD_DEADLINE = 1500
+
+
+def packages_of(suite: str) -> tuple[str, ...]:
+    """Return what the system of a suite has besides the minimum."""
+    return tuple(_OTHER_NAMES.get((suite, package), package) for package in PACKAGES)
 
 
 def cache() -> Path:
@@ -42,7 +50,7 @@ def archive_of(suite: str) -> Path:
 
     :raises RuntimeError: it cannot be made.
     """
-    recipe = repr((suite, PACKAGES, _DISPENSABLE)).encode()
+    recipe = repr((suite, packages_of(suite), _DISPENSABLE)).encode()
     archive = cache() / ('%s-%s.tar' % (suite, hashlib.sha256(recipe).hexdigest()[:8]))
     with locks.exclusive(cache() / (suite + '.lock')):
         if not archive.exists():
@@ -57,7 +65,7 @@ def _build(suite: str, archive: Path) -> None:
     with tempfile.TemporaryDirectory(prefix='.build-%s-' % suite, dir=cache()) as folder:
         root, new = Path(folder, 'root'), Path(folder, 'archive')
         # The mirror is debootstrap's own choice.
-        run(['debootstrap', '--variant=minbase', '--include=' + ','.join(PACKAGES), suite, root, '', SUITES[suite]])
+        run(['debootstrap', '--variant=minbase', '--include=' + ','.join(packages_of(suite)), suite, root, '', SUITES[suite]])
         for name in _DISPENSABLE:
             shutil.rmtree(root / name, ignore_errors=True)
             (root / name).mkdir(parents=True)
