@@ -22,6 +22,9 @@ PACKAGES = ('python3', 'python3-apt', 'sudo', 'opendoas')
 #: Packages that a suite has under another name.
 _OTHER_NAMES = {('bullseye', 'opendoas'): 'doas'}
 
+#: Files that a suite's system has besides. The lists of a suite in the making are valid for a week, and mirrors late.
+_FILES = {'forky': {'etc/apt/apt.conf.d/90old-lists': 'Acquire::Check-Valid-Until "false";\n'}}
+
 #: What a container has no use for: a third of the size.
 _DISPENSABLE = ('usr/share/doc', 'usr/share/man', 'usr/share/locale', 'usr/share/info', 'var/cache/apt/archives',
                 'var/lib/apt/lists')
@@ -50,7 +53,7 @@ def archive_of(suite: str) -> Path:
 
     :raises RuntimeError: it cannot be made.
     """
-    recipe = repr((suite, packages_of(suite), _DISPENSABLE)).encode()
+    recipe = repr((suite, packages_of(suite), _DISPENSABLE, *_FILES.get(suite, {}).values())).encode()
     archive = cache() / ('%s-%s.tar' % (suite, hashlib.sha256(recipe).hexdigest()[:8]))
     with locks.exclusive(cache() / (suite + '.lock')):
         if not archive.exists():
@@ -69,6 +72,8 @@ def _build(suite: str, archive: Path) -> None:
         for name in _DISPENSABLE:
             shutil.rmtree(root / name, ignore_errors=True)
             (root / name).mkdir(parents=True)
+        for name, text in _FILES.get(suite, {}).items():
+            (root / name).write_text(text)
         run(['tar', '--one-file-system', '-C', root, '-cf', new, '.'])
         new.rename(archive)
 
