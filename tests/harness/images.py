@@ -68,7 +68,8 @@ def _build(suite: str, archive: Path) -> None:
     with tempfile.TemporaryDirectory(prefix='.build-%s-' % suite, dir=cache()) as folder:
         root, new = Path(folder, 'root'), Path(folder, 'archive')
         # The mirror is debootstrap's own choice.
-        run(['debootstrap', '--variant=minbase', '--include=' + ','.join(packages_of(suite)), suite, root, '', SUITES[suite]])
+        run(['debootstrap', '--variant=minbase', '--include=' + ','.join(packages_of(suite)), suite, root, '',
+             SUITES[suite]])
         for name in _DISPENSABLE:
             shutil.rmtree(root / name, ignore_errors=True)
             (root / name).mkdir(parents=True)
