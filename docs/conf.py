@@ -30,8 +30,7 @@ python_use_unqualified_type_names = True
 
 # No network is used, so there is nothing to link the standard library's names to. All others must resolve.
 _FOREIGN = '|'.join(sorted(sys.stdlib_module_names | set(dir(builtins)) | {'ansible'}))
-nitpick_ignore_regex = [('py:.*', r'(%s)(\..*)?' % _FOREIGN), ('py:exc', 'Ansible.*Error'),
-                        ('py:class', r'ansible_mitogen\.workers\.arrivals\.Arrivals')]
+nitpick_ignore_regex = [('py:.*', r'(%s)(\..*)?' % _FOREIGN), ('py:exc', 'Ansible.*Error')]
 
 html_theme = 'furo'
 html_title = '%s %s' % (project, release)

@@ -9,7 +9,6 @@ import pytest
 
 from tests.harness.accounts import Accounts
 from tests.harness.engines import STOCK, Engine, ours
-from tests.harness.galaxy import collections
 from tests.harness.processes import process_table
 from tests.harness.project import Project
 from tests.harness.sshd import Sshd
@@ -28,9 +27,9 @@ STRATEGIES = [
 
 
 @pytest.fixture
-def posix(project: Project) -> None:
+def posix(project: Project, collections_path: str) -> None:
     """The collection that most callbacks are in."""
-    project.configure('defaults', collections_path=str(collections(['ansible/posix'])))
+    project.configure('defaults', collections_path=collections_path)
 
 
 def add_hosts(project: Project, sshd: Sshd, accounts: Accounts) -> None:

@@ -39,7 +39,7 @@ def alive(pid):
         return False
 
 
-def until(condition, seconds=5, client=None):
+def until(condition, seconds=20, client=None):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -307,10 +307,11 @@ def test_a_cancelled_job_is_terminated_with_its_process_group(zygote, tmp_path):
     until(lambda: not alive(int(pid_file.read_text())))
 
 
-def test_a_cancelled_job_that_does_not_listen_is_killed(own_zygote):
+def test_a_cancelled_job_that_does_not_listen_is_killed(own_zygote, tmp_path):
+    ready = tmp_path / 'ready'
     job = own_zygote.start_script('import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n'
-                                  'print("ready", flush=True)\ntime.sleep(100)')
-    own_zygote.pump_for(1)
+                                  'open(%r, "w").close()\ntime.sleep(100)' % str(ready))
+    until(ready.exists, client=own_zygote)
     began = time.monotonic()
     own_zygote.cancel(job)
     assert own_zygote.wait(job)['rc'] == 128 + signal.SIGKILL

@@ -9,7 +9,6 @@ import pytest
 
 from tests.harness.accounts import Accounts, doas_allowed
 from tests.harness.engines import MITOGEN, STOCK
-from tests.harness.galaxy import collections
 from tests.harness.sshd import Sshd
 from tests.integration.parity.masks import BECOME_MASKS, MASKS
 from tests.integration.parity.scenes import Outcome, Scene
@@ -70,7 +69,7 @@ def matrix(sshd: Sshd, accounts: Accounts, folder: Path) -> dict[str, dict[str, 
 
 
 @pytest.fixture(scope='module')
-def scene(session_folder: Path, sshd: Sshd, accounts: Accounts) -> Iterator[Scene]:
+def scene(session_folder: Path, sshd: Sshd, accounts: Accounts, collections_path: str) -> Iterator[Scene]:
     folder = session_folder / 'become'
     folder.mkdir()
     folder.chmod(0o755)
@@ -93,9 +92,8 @@ def scene(session_folder: Path, sshd: Sshd, accounts: Accounts) -> Iterator[Scen
             'accounts': ['root', accounts.other.name, accounts.plain.name],
             'helper': 'loop-here' if name == 'loop-by-ssh' else 'loop-by-ssh',
         }
-    path = collections(['community/general/plugins/become'])
     settings = {'defaults': {'allow_world_readable_tmpfiles': 'True', 'forks': '6', 'timeout': '60',
-                             'collections_path': str(path)}}
+                             'collections_path': collections_path}}
     rules = (f'permit nopass {accounts.nopasswd.name}', f'permit {accounts.plain.name} as {accounts.other.name}')
     with doas_allowed(*rules):
         yield Scene(folder, 'become.yml', hosts, prepare, {'shared': shared}, settings)
