@@ -91,7 +91,7 @@ class ProgramConnection(TransferringConnection):
     def _stock_class(cls) -> Any:
         """Return the class that this is the twin of."""
         return next(base for base in cls.__mro__ if issubclass(base, ConnectionBase)
-                    and not issubclass(base, PersistentConnection) and base is not ConnectionBase)
+                    and not issubclass(base, PersistentConnection) and base not in PersistentConnection.__mro__)
 
     @classmethod
     def _plugin_name(cls) -> str:
