@@ -61,10 +61,14 @@ class Process:
         self.readers: Dict[int, int] = {}
         #: What is still to be typed into its terminal.
         self.typing = b''
+        #: A terminal whose other end nobody has open hangs up, for good. The kernel takes that to be so already when
+        #: the last but one is closed, as a shell does that looks at /dev/tty: so the zygote has it open, too.
+        self._terminal: List[int] = []
         try:
             self._open(job.request)
         except OSError:
             self.close_stdio()
+            self._release_terminal()
             for fd in list(self.readers):
                 self.close(fd)
             raise
@@ -74,6 +78,7 @@ class Process:
         if request.get('tty'):
             master, slave = os.openpty()
             self.stdio = [slave, slave, slave]
+            self._terminal = [slave]
             self.readers[master] = 1
             self.typing = content + b'\x04'
         else:
@@ -86,10 +91,15 @@ class Process:
             os.set_blocking(fd, False)
 
     def close_stdio(self) -> None:
-        """Close the process's own ends."""
-        for fd in set(self.stdio):
+        """Close the process's own ends; that of a terminal when the process has ended."""
+        for fd in set(self.stdio).difference(self._terminal):
             os.close(fd)
         self.stdio = []
+
+    def _release_terminal(self) -> None:
+        for fd in self._terminal:
+            os.close(fd)
+        self._terminal = []
 
     def close(self, fd: int) -> None:
         """Close a descriptor that is read from."""
@@ -118,7 +128,8 @@ class Process:
             self.typing = b''
 
     def drain(self) -> List[int]:
-        """Take what it left in its pipes; return those that nobody else has open."""
+        """Take what it left, once it has ended; return the descriptors whose other ends nobody else has open."""
+        self._release_terminal()
         ended = []
         for fd in self.readers:
             size, total = 1, 0

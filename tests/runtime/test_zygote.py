@@ -102,6 +102,12 @@ def test_a_command_with_a_terminal_has_it_as_its_controlling_one(zygote):
     assert '/dev/pts/' in out and 'got typed\r\n' in out and 'direct\r\n' in out
 
 
+def test_a_terminal_that_a_command_opens_once_more_and_closes_does_not_hang_up(zygote):
+    script = 'exec 3</dev/tty; exec 3<&-; sleep 0.3; echo on; exec 3</dev/tty; exec 3<&-; sleep 0.3; echo and on'
+    result = zygote.command(['/bin/sh', '-c', script], tty=True)
+    assert (result['rc'], result['stdout']) == (0, b'on\r\nand on\r\n')
+
+
 def test_reading_a_terminal_to_its_end_does_not_hang(zygote):
     result = zygote.command(['/bin/cat'], tty=True, stdin=b'line\n')
     assert result['stdout'].endswith(b'line\r\n')
