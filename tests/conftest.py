@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible.release import __version__ as ansible_release
 
-from tests.harness import collections, containers
+from tests.harness import containers, galaxy
 from tests.harness.accounts import Accounts, throw_away_accounts
 from tests.harness.engines import MITOGEN, STOCK, Engine
 from tests.harness.environments import build_wheel, make_environment
@@ -100,7 +100,7 @@ def podman(container_machine: None) -> containers.Engine:
 @pytest.fixture(scope='session')
 def collections_path(machine: None) -> str:
     """The folder of the collections that fit the ansible-core under test."""
-    return str(collections.collections_path('.'.join(version('ansible-core').split('.')[:2])))
+    return str(galaxy.collections_path('.'.join(version('ansible-core').split('.')[:2])))
 
 
 @pytest.fixture(scope='session')

@@ -14,7 +14,10 @@ ROOT = Path(__file__).parents[2]
 SCENARIOS = ['default', 'plugin-driver', 'pythons']
 
 
-@pytest.mark.timeout(1800)
+# One after the other: the first makes the virtual environment.
+pytestmark = [pytest.mark.xdist_group('molecule'), pytest.mark.timeout(1800)]
+
+
 @pytest.mark.parametrize('scenario', SCENARIOS)
 def test_scenario_passes(scenario: str, docker: containers.Engine) -> None:
     done = subprocess.run([sys.executable, 'scripts/molecule', scenario], cwd=ROOT, stdin=subprocess.DEVNULL,
