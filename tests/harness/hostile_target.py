@@ -20,7 +20,7 @@ from mitogen.core.frames import DATA, DEAD, ERROR, RAW
 from tests.harness.hostile import MIB, MINE, Wire, greet
 
 RESULT = {'job': 1, 'rc': 0, 'stdout': b'lies', 'stderr': b'', 'stdout_streamed': 0, 'stderr_streamed': 0, 'ms': 1.0,
-          'imported': []}
+          'imported': [], 'accounts': 0}
 
 #: What a job, a call or a transfer may be answered with: kind and payload.
 ANSWERS: dict[str, tuple[int, bytes]] = {

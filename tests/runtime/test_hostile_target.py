@@ -164,7 +164,7 @@ def test_a_target_gets_the_members_that_it_was_sent_once_and_none_of_others(
 
 def test_a_target_that_does_all_of_it_at_once_harms_nobody(mux: tuple[str, int, Path]) -> None:
     outcome = besiege(mux, lambda client, hostile: client.run_command(hostile, ['x']), 'everything')
-    assert outcome.stdout
+    assert outcome.stdout, outcome
     said = complaints(mux, 'everything')
     assert 2 <= len(said) <= 8
     assert len(said) == len({line.partition('hostile-')[2] for line in said})
