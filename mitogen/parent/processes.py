@@ -33,6 +33,8 @@ class ProcessMonitor:
     def __init__(self) -> None:
         self._pid = os.getpid()
         self._callbacks: Dict[int, ExitCallback] = {}
+        #: Those of the children that a thread waits for: a signal that arrives all the same shall not reap them.
+        self._waited: Dict[int, ExitCallback] = {}
         #: What to look at: a process ID, or None for all. Appending to it is atomic.
         self._requests: Deque[Optional[int]] = collections.deque()
         #: Never waited for: the signal handler may interrupt its owner.
@@ -52,15 +54,17 @@ class ProcessMonitor:
 
         :param pid: a child of this process that nobody else waits for.
         """
-        self._callbacks[pid] = callback
         if signal.getsignal(signal.SIGCHLD) == self._on_sigchld:
+            self._callbacks[pid] = callback
             self._look(pid)
         else:
+            self._waited[pid] = callback
             threading.Thread(target=self._wait, args=(pid,), name='mitogen-wait-%d' % pid, daemon=True).start()
 
     def close(self) -> None:
         """Forget all children, and put back the previous signal handler (main thread only)."""
         self._callbacks.clear()
+        self._waited.clear()
         if signal.getsignal(signal.SIGCHLD) == self._on_sigchld:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL if self._previous is None else self._previous)
 
@@ -97,7 +101,7 @@ class ProcessMonitor:
 
     def _wait(self, pid: int) -> None:
         status = _reap(pid, 0)
-        callback = self._callbacks.pop(pid, None)
+        callback = self._waited.pop(pid, None)
         if callback and status is not None:
             _call(callback, status)
 
