@@ -1,9 +1,9 @@
 """Compare minimized modules of the standard library with what a syntax tree without docstrings compiles to.
 
-    python minimize_oracle.py STEP
+    python minimize_oracle.py STEP FIRST
 
-checks every STEP-th module of the library of the Python that runs it, and
-prints how many there were and what was wrong with each.
+checks every STEP-th module, from number FIRST on, of the library of the Python
+that runs it, and prints how many there were and what was wrong with each.
 """
 
 import ast
@@ -77,9 +77,9 @@ def fault_of(source):
     return None
 
 
-def library_modules(step):
-    """Yield path and source of every `step`-th module of the standard library that compiles."""
-    for path in sorted(glob.glob(sysconfig.get_paths()['stdlib'] + '/**/*.py', recursive=True))[::step]:
+def library_modules(step, first):
+    """Yield path and source of every `step`-th module of the standard library that compiles, from `first` on."""
+    for path in sorted(glob.glob(sysconfig.get_paths()['stdlib'] + '/**/*.py', recursive=True))[first::step]:
         if 'site-packages' in path:
             continue
         try:
@@ -91,10 +91,10 @@ def library_modules(step):
         yield path, source
 
 
-def main(step):
+def main(step, first):
     warnings.simplefilter('ignore')
     count = 0
-    for path, source in library_modules(step):
+    for path, source in library_modules(step, first):
         count += 1
         fault = fault_of(source)
         if fault:
@@ -103,4 +103,4 @@ def main(step):
 
 
 if __name__ == '__main__':
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))
