@@ -48,7 +48,6 @@ from ansible_mitogen.mux.api import (
 from ansible_mitogen.mux.api import Step as StageStep
 from ansible_mitogen.mux.client import MuxClient
 from ansible_mitogen.mux.protocol import INLINE
-from ansible_mitogen.profile import label
 
 display = Display()
 
@@ -74,9 +73,8 @@ class PersistentConnection(Diagnosis):
     #: Whether what Ansible does to prepare a job may wait for it.
     _stages_chores = False
 
-    #: The task that it serves, where that is of interest.
-    mitogen_task_id = ''
-    _inventory_name = ''
+    #: What its costs are counted for, where they are of interest.
+    mitogen_label = ''
 
     _python_choice: PythonChoice | None = None
     _rehearsal: Rehearsal | None = None
@@ -90,7 +88,6 @@ class PersistentConnection(Diagnosis):
 
     def _resolve_option_variables(self, variables: Any, templar: Any) -> Any:
         self._python_choice = PythonChoice(variables, templar)
-        self._inventory_name = str(variables.get('inventory_hostname', ''))
         self._via = ViaChoice(variables, templar)
         return super()._resolve_option_variables(variables, templar)
 
@@ -424,7 +421,7 @@ class PersistentConnection(Diagnosis):
     def _client(self) -> MuxClient:
         try:
             client = link.client(cli_context.CLIARGS.get('forks') or C.DEFAULT_FORKS)
-            client.label = label(self.mitogen_task_id, self._inventory_name) if self.mitogen_task_id else ''
+            client.label = self.mitogen_label
             return client
         except OSError as exc:
             raise AnsibleError('The multiplexer, which holds the connections of this run, cannot be started: %s. '

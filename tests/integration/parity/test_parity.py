@@ -223,7 +223,8 @@ def compare(expected: Outcome, found: Outcome, comparison: Comparison) -> None:
 
 
 def test_stock_run_is_a_good_reference(stock: Outcome) -> None:
-    stock.run.assert_ok()
+    # ansible-core 2.16 shows the traceback of the module that crashes on purpose.
+    assert stock.run.status == 0, stock.run.text
     assert len({result.action for result in stock.run.results}) >= 40
     assert stock.run.stats['target']['unreachable'] == 0
 
