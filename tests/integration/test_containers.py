@@ -1,5 +1,6 @@
 """Connections into containers: the stock plugins' own command lines, and modules that run from memory there."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -114,6 +115,11 @@ def assert_runs_from_memory(run: Run, host: str) -> None:
     assert run.task('traces', host).result['stdout'] == ''
 
 
+def commands_of(run: Run) -> str:
+    """What the user saw, commands without quotes: the collections of ansible-core 2.16 show them as lists."""
+    return re.sub(r"[\[\],]|b?'", '', run.text)
+
+
 def test_every_connection_runs_modules_from_memory(with_collections: Project, place: Place) -> None:
     project = with_collections
     everywhere = hosts(place)
@@ -146,7 +152,7 @@ def test_options_of_the_stock_plugin_mean_what_they_do(with_collections: Project
     probe = run.task('probe').result
     assert (probe['cwd'], probe['environ']['GIVEN'], probe['environ']['HOME']) == ('/usr/share', 'yes', '/home/guest')
     assert run.task('raw').result['stdout'].strip() == 'guest'
-    assert 'docker --log-level error exec -u guest -e GIVEN=yes -w /usr/share -i' in run.text
+    assert 'docker --log-level error exec -u guest -e GIVEN=yes -w /usr/share -i' in commands_of(run)
 
 
 def test_a_container_that_is_not_there_is_unreachable(
@@ -202,4 +208,4 @@ def test_our_own_names_and_what_works_without_the_collections(
         for name in names:
             assert run.task('who', name).result['stdout'] == 'guest'
         assert 'left to the stock' not in run.text
-    assert 'docker exec -u guest -i' in with_them.text
+    assert 'docker exec -u guest -i' in commands_of(with_them)
