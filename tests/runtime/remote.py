@@ -77,6 +77,19 @@ def ignore_everything(sender, seconds):
 
 
 @takes_econtext
+def describe_context(econtext):
+    """Return the types of what a context has, its ID, the mailbox of calls, and the functions that call this one."""
+    import threading
+    import traceback
+    assert econtext.importer in sys.meta_path
+    assert threading.current_thread() is threading.main_thread()
+    kinds = {name: type(getattr(econtext, name)).__name__ for name in (
+        'broker', 'context', 'channel', 'importer', 'stdout_log', 'stderr_log')}
+    return [kinds, econtext.context.context_id, econtext.channel.handle,
+            [frame[2] for frame in traceback.extract_stack()]]
+
+
+@takes_econtext
 def wait_for_word(sender, econtext):
     """Send a mailbox to `sender`, and return what arrives there."""
     receiver = Receiver(econtext.router)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mitogen.core import CallError, ChannelError, Context, Receiver, Sender, TimeoutError
+from mitogen.core import CallError, ChannelError, Context, Receiver, Sender, TimeoutError, handles
 from mitogen.master import Router
 from mitogen.select import Select
 from tests.runtime import remote
@@ -53,6 +53,15 @@ def test_arguments_and_results_keep_their_types(context: Context) -> None:
 
 def test_a_class_method_is_called_by_its_name(context: Context) -> None:
     assert context.call(remote.Greeter.greet, 'you') == 'hello you'
+
+
+def test_a_function_can_have_its_context_and_runs_in_that_ones_main_thread(context: Context) -> None:
+    kinds, context_id, handle, callers = context.call(remote.describe_context)
+    assert kinds == {'broker': 'Broker', 'context': 'Context', 'channel': 'Receiver', 'importer': 'Importer',
+                     'stdout_log': 'IoLogger', 'stderr_log': 'IoLogger'}
+    assert context_id == context.context_id
+    assert handle == handles.CALL_FUNCTION
+    assert '_dispatch_calls' in callers
 
 
 def test_contexts_can_be_passed_on(child: Context, grandchild: Context) -> None:
