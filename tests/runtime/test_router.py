@@ -132,6 +132,16 @@ def test_only_the_context_that_was_asked_may_answer(root: Router, caplog: Any) -
     assert receiver.get(0) == 'true'
 
 
+def test_a_mailbox_for_one_answer_takes_no_other(root: Router) -> None:
+    child = Neighbour(1)
+    root.register(1, child)
+    got: List[Message] = []
+    handle = root.add_handler(got.append, persist=False, source=1)
+    for value in ('the answer', 'another'):
+        root.receive(data(0, 1, handle, value), child)
+    assert [message.decode() for message in got] == ['the answer']
+
+
 def test_who_waits_for_a_context_that_dies_is_told(root: Router, broker: InlineBroker) -> None:
     child = Neighbour(1)
     root.register(1, child)
