@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -95,6 +96,7 @@ class Siege:
     router: Router
     honest: Context
     hostile: Any = None
+    over: threading.Event = field(default_factory=threading.Event)
 
     def start(self, attack: str, via: Context | None = None, deadline: float = 30.0) -> Context:
         """Start a hostile child."""
@@ -103,7 +105,8 @@ class Siege:
 
     def begin(self, told: dict[str, Any]) -> Receiver:
         """Let it attack; return where its answer arrives."""
-        done = Receiver(self.router, source=self.hostile.context_id)
+        self.over.clear()
+        done = Receiver(self.router, source=self.hostile.context_id, notify=self.over.set)
         self.hostile.send(1, told, done.handle)
         return done
 
@@ -117,7 +120,8 @@ class Siege:
         if meanwhile is not None:
             meanwhile()
         deadline = time.monotonic() + 60
-        while done.empty() and time.monotonic() < deadline:
+        # Not without a pause, which would take the processor from the hostile child.
+        while not self.over.wait(0.005) and time.monotonic() < deadline:
             self.call_honest(outcome)
         try:
             outcome.answer = done.get(1)
@@ -353,13 +357,14 @@ def peak_growth_of_gateway() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-INFO = {'python': (3, 11, 2), 'executable': '/bin/python', 'chosen': 'python3', 'pid': 1, 'uid': 0}
+INFO = {'python': (3, 11, 2), 'executable': '/bin/python', 'chosen': 'python3', 'pid': 1, 'uid': 0, 'said': b''}
 
 
 LIES = [
     None, 5, 'asks', [], {}, {'asks': 5}, {'asks': None}, {'failed': None}, {'failed': ['exited', 'x', 1 << 40, 0]},
     {'failed': ['exited', 'x', b'', 'y']}, {'info': None}, {'info': {}}, {'info': {**INFO, 'python': 3}},
-    {'info': {**INFO, 'executable': 5}}, {'info': {**INFO, 'python': ['3']}}]
+    {'info': {**INFO, 'executable': 5}}, {'info': {**INFO, 'python': ['3']}},
+    {'info': {**INFO, 'said': 'text'}}]
 
 
 def test_a_gateway_that_tells_nonsense_of_a_new_context_is_a_failure(siege: Siege) -> None:
