@@ -81,7 +81,7 @@ def test_a_run_is_explained(project: Project, sshd: Sshd, accounts: Accounts) ->
     # What was unusual.
     find('the module is run by a shell: it, or the command that starts it, has no known form')
     if hasattr(ConnectionBase, 'is_pipelining_enabled'):
-        # Before ansible-core 2.19 connections are not asked, and so cannot say it; and ssh itself says more before this.
+        # Before ansible-core 2.19 connections are not asked, so cannot say it, and ssh says more than this.
         find('the module is run from a file on the host: it is asynchronous')
         find(r'ssh 127\.0\.0\.1 said: ssh: connect to host 127\.0\.0\.1 port \d+: Connection refused')
     find(r'it ran under .*, a second interpreter beside that of the connection, /usr/bin/python3')
