@@ -86,6 +86,11 @@ def remove(entry: pwd.struct_passwd) -> None:
     _run_patiently(['userdel', '--remove', '--force', entry.pw_name])
 
 
+def account_files() -> list[int]:
+    """What changes when anyone makes or removes an account on this machine, or a rule for sudo."""
+    return [os.stat(path).st_mtime_ns for path in ('/etc/passwd', '/etc/group', SUDOERS)]
+
+
 def remove_stale() -> None:
     """Remove the accounts of test sessions that were killed."""
     with open(LOCK, 'w') as lock:

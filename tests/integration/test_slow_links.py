@@ -1,13 +1,12 @@
 """What a slow link makes slow: how often each side waits for the other, counted by a relay in between."""
 
-import os
 import subprocess
 from collections.abc import Callable
 
 import pytest
 
 from benchmarks.relay import Relay
-from tests.harness.accounts import Accounts
+from tests.harness.accounts import Accounts, account_files
 from tests.harness.engines import MITOGEN
 from tests.harness.project import Project
 from tests.harness.sshd import Sshd
@@ -18,11 +17,6 @@ pytestmark = pytest.mark.xdist_group('slow links')
 DELAY = 0.015
 
 Turns = Callable[[str], int]
-
-
-def account_files() -> list[int]:
-    """What tells whether the machine's accounts have changed."""
-    return [os.stat(path).st_mtime_ns for path in ('/etc/passwd', '/etc/group', '/etc/sudoers.d')]
 
 
 @pytest.fixture
