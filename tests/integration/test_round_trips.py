@@ -1,7 +1,6 @@
 """How often tasks wait for their host, what the profile says of it, and that nothing else changes by it."""
 
 import json
-import os
 import tarfile
 import textwrap
 from pathlib import Path
