@@ -21,7 +21,6 @@ class Core(NamedTuple):
 #: Oldest first.
 TESTED: tuple[Core, ...] = (
     Core('2.19', '2.19.14', ('3.11', '3.12', '3.13'), True),
-    Core('2.20', '2.20.10', ('3.13', '3.12', '3.14'), False),
     Core('2.21', '2.21.5', ('3.12', '3.13', '3.14'), True),
 )
 

@@ -23,5 +23,5 @@ def test_the_tests_run_on_a_release_of_the_list() -> None:
 
 def test_the_first_and_the_last_are_tested_in_full() -> None:
     assert TESTED[0].full and TESTED[-1].full
-    assert [core.version for core in TESTED] == ['2.%d' % minor for minor in range(19, 22)]
+    assert [core.version for core in TESTED] == ['2.19', '2.21']
     assert all(core.release.startswith(core.version + '.') for core in TESTED)
