@@ -58,12 +58,6 @@ def ensure_mux(owner_pid: int, forks: int, log_path: str = '') -> str:
             os.close(fd)
 
 
-def start_early(owner_pid: int, forks: int, log_path: str = '') -> None:
-    """Have the multiplexer start while other things are done. Arguments and errors are those of :func:`ensure_mux`."""
-    # It hands a listening socket over, and so never waits.
-    ensure_mux(owner_pid, forks, log_path)
-
-
 def find_mux(owner_pid: int) -> str | None:
     """Return the socket path of the owner's multiplexer if it runs; nothing is started."""
     path = os.path.join(_directory(owner_pid), SOCKET_NAME)

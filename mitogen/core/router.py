@@ -223,10 +223,6 @@ class Router:
         return self._contexts.get(context_id) or self._contexts.setdefault(
             context_id, Context(self, context_id, name))
 
-    def context_by_id(self, context_id: int) -> Optional[Context]:
-        """Return the object for a context that is known here, else None."""
-        return self._contexts.get(context_id)
-
     def context_of(self, ref: ContextRef) -> Context:
         """Return the object for a reference. It is not kept: names and numbers may be made up."""
         return self._contexts.get(ref.context_id) or Context(self, ref.context_id, ref.name)
