@@ -82,11 +82,13 @@ _ENV_FOR_START = re.compile(
     r'(?:PYTHON|LD_|DYLD_|LC_|MALLOC_|OPENSSL_)|(?:LANG|LANGUAGE|TZ|TZDIR|GLIBC_TUNABLES|LOCPATH)\Z')
 
 
-def recognise(in_data: bytes | None, command: str, cwd: str | None = None) -> ModuleCall | None:
+def recognise(in_data: bytes | None, command: str, cwd: str | None = None,
+              mends: tuple[str, ...] = ()) -> ModuleCall | None:
     """Return the call of a module that a connection was asked to make, or None if it is something else.
 
     :param command: what starts the interpreter, without a shell around it.
     :param cwd: where the module runs.
+    :param mends: what of ansible-core is to be mended in its process.
     """
     if not in_data or _MARK not in in_data[:_MARK_WITHIN]:
         return None
@@ -94,7 +96,8 @@ def recognise(in_data: bytes | None, command: str, cwd: str | None = None) -> Mo
     payload = parse_payload(in_data) if invocation else None
     if payload is None or invocation is None:
         return None
-    return ModuleCall(env=invocation.env, interpreter=invocation.interpreter, cwd=cwd, **payload._asdict())
+    return ModuleCall(env=invocation.env, interpreter=invocation.interpreter, cwd=cwd, mends=mends,
+                      **payload._asdict())
 
 
 def parse_command(command: str) -> Invocation | None:

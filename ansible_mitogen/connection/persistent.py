@@ -73,6 +73,9 @@ class PersistentConnection(Diagnosis):
     #: Whether what Ansible does to prepare a job may wait for it.
     _stages_chores = False
 
+    #: What of ansible-core is mended where a module runs, see :mod:`ansible_mitogen.target.mends`.
+    mends: tuple[str, ...] = ()
+
     #: What its costs are counted for, where they are of interest.
     mitogen_label = ''
 
@@ -232,7 +235,9 @@ class PersistentConnection(Diagnosis):
         watch = self._become_watch
         original = watch.original_of(cmd) if watch is not None else None
         inner = ansiballz.unwrap_shell(cmd) if original is None else original
-        call = ansiballz.recognise(in_data, inner, self._directory()) if in_data and inner is not None else None
+        call = None
+        if in_data and inner is not None:
+            call = ansiballz.recognise(in_data, inner, self._directory(), self.mends)
         return call, original
 
     def _exec(self, cmd: str, in_data: bytes | None, sudoable: bool) -> Result:

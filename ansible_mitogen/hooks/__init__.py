@@ -6,6 +6,7 @@ from ansible.release import __version__ as ansible_release
 from ansible.utils.display import Display
 
 from ansible_mitogen.hooks.base import Hook
+from ansible_mitogen.hooks.command_waits import CommandWaits
 from ansible_mitogen.hooks.connection_choice import ConnectionChoice
 from ansible_mitogen.hooks.early_start import EarlyStart
 from ansible_mitogen.hooks.fact_cleaning import FactCleaning
@@ -27,7 +28,7 @@ SWITCH_OFF = 'MITOGEN_DISABLE_HOOKS'
 #: In the order in which they are installed: the connections before those who watch which are chosen.
 HOOKS: tuple[Hook, ...] = (
     EarlyStart(), ConnectionChoice(), WorkerThreads(), FactCleaning(), ModuleImports(), WarmUp(), StrategyChoice(),
-    MakeFolder(), RemoveFolder(), Permissions(), UnchangedCopy())
+    MakeFolder(), RemoveFolder(), Permissions(), UnchangedCopy(), CommandWaits())
 
 _installed_by = 0
 

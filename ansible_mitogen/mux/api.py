@@ -155,6 +155,8 @@ class ModuleCall:
     cwd: str | None = None
     #: Run it under this interpreter; '' for the one that the context runs on.
     interpreter: str = ''
+    #: What of ansible-core is mended in its process, see :mod:`ansible_mitogen.target.mends`.
+    mends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -125,8 +125,8 @@ class MuxClient:
             'context': _reference(context), 'zip_id': call.zip_id, 'module_fqn': call.module_fqn,
             'params': call.params, 'profile': call.profile, 'rlimit_nofile': call.rlimit_nofile,
             'date_time': call.date_time, 'extensions': dict(call.extensions), 'style': call.style,
-            'env': dict(call.env), 'cwd': call.cwd, 'interpreter': call.interpreter, **_fields(before),
-            'other': None if either is None else _other(either),
+            'mends': list(call.mends), 'env': dict(call.env), 'cwd': call.cwd, 'interpreter': call.interpreter,
+            **_fields(before), 'other': None if either is None else _other(either),
         }
         zips = {call.zip_id: call.zip_base64}
         if either is not None:
@@ -429,8 +429,8 @@ def _other(either: Either) -> dict[str, Any]:
     call = either.call
     return {'zip_id': call.zip_id, 'module_fqn': call.module_fqn, 'params': call.params, 'profile': call.profile,
             'rlimit_nofile': call.rlimit_nofile, 'date_time': call.date_time, 'extensions': dict(call.extensions),
-            'style': call.style, 'unchanged': {'path': either.path, 'follow': either.follow, 'size': either.size,
-                                               'sha1': either.sha1}}
+            'style': call.style, 'mends': list(call.mends),
+            'unchanged': {'path': either.path, 'follow': either.follow, 'size': either.size, 'sha1': either.sha1}}
 
 
 def _failure(body: dict[str, Any]) -> MuxError:

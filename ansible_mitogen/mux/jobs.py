@@ -52,7 +52,7 @@ def command_payload(job: int, fields: dict[str, Any], executable: str) -> dict[s
 
 
 #: The arguments of the entry, as far as they are the caller's.
-_ARGUMENTS = ('module_fqn', 'params', 'profile', 'style', 'rlimit_nofile', 'date_time', 'extensions')
+_ARGUMENTS = ('module_fqn', 'params', 'profile', 'style', 'rlimit_nofile', 'date_time', 'extensions', 'mends')
 
 
 def module_payload(job: int, fields: dict[str, Any], bundle: Bundle) -> dict[str, Any]:

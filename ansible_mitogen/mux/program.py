@@ -32,8 +32,8 @@ CLOSE_DEADLINE = 1.0
 SPARE_DESCRIPTORS = 64
 
 #: The members that every module needs besides what its zip holds.
-COMMON = ('ansible_mitogen/__init__.py', 'ansible_mitogen/target/__init__.py', 'ansible_mitogen/target/runner.py',
-          *LATE_MEMBERS)
+COMMON = ('ansible_mitogen/__init__.py', 'ansible_mitogen/target/__init__.py', 'ansible_mitogen/target/mends.py',
+          'ansible_mitogen/target/runner.py', *LATE_MEMBERS)
 
 #: Modules that targets may ask for.
 PREFIXES = ['mitogen', 'ansible_mitogen']

@@ -110,7 +110,8 @@ FIELDS: dict[int, dict[str, Any]] = {
     OPEN: {'hops': list},
     TYPE: {'text': (bytes, NoneType)},
     MODULE: {**_JOB, 'zip_id': str, 'module_fqn': str, 'params': str, 'profile': str, 'rlimit_nofile': int,
-             'date_time': object, 'extensions': dict, 'style': str, 'interpreter': str, 'other': (dict, NoneType)},
+             'date_time': object, 'extensions': dict, 'style': str, 'mends': list, 'interpreter': str,
+             'other': (dict, NoneType)},
     COMMAND: {**_JOB, 'argv': list, 'stdin': bytes, 'stdin_path': (str, NoneType), 'tty': bool},
     PUT: {**_CONTEXT, 'path': (str, NoneType), 'mode': (int, NoneType), 'content': (bytes, NoneType)},
     FETCH: {**_CONTEXT, 'path': str},
@@ -122,7 +123,7 @@ FIELDS: dict[int, dict[str, Any]] = {
 #: The fields of the other module that a MODULE request may name, see :class:`ansible_mitogen.mux.api.Either`.
 OTHER_FIELDS: dict[str, Any] = {
     'zip_id': str, 'module_fqn': str, 'params': str, 'profile': str, 'rlimit_nofile': int, 'date_time': object,
-    'extensions': dict, 'style': str, 'unchanged': dict}
+    'extensions': dict, 'style': str, 'mends': list, 'unchanged': dict}
 
 
 def decode(frame: Frame) -> Packet:

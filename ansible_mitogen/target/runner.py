@@ -9,6 +9,8 @@ import stat
 import sys
 from typing import Any, Dict, Mapping, Sequence, Tuple
 
+from ansible_mitogen.target.mends import apply
+
 #: Third-party packages that `basic` uses if they are there: small, without side effects, and imported by every
 #: module. A zygote may import them, as long as it checks that they are still the same.
 TOLERATED = ('distro', 'selinux', 'systemd', 'typing_extensions')
@@ -65,7 +67,7 @@ class ModlibPath(str):
 
 
 def run_module(module_fqn: str, params: str, profile: str, style: str, rlimit_nofile: int,
-               date_time: Sequence[int], extensions: Dict[str, Dict[str, Any]]) -> None:
+               date_time: Sequence[int], extensions: Dict[str, Dict[str, Any]], mends: Sequence[str]) -> None:
     """Run a module as ``__main__``; it ends by SystemExit.
 
     :param module_fqn: its full name among the members.
@@ -75,12 +77,14 @@ def run_module(module_fqn: str, params: str, profile: str, style: str, rlimit_no
     :param rlimit_nofile: soft limit of open files; 0 leaves it alone.
     :param date_time: time stamp of files in the module's zip.
     :param extensions: ansible-core's debugging aids, with their arguments.
+    :param mends: what of ansible-core to mend, see :mod:`ansible_mitogen.target.mends`.
     """
     _enter_accessible_folder()
     if rlimit_nofile:
         _limit_files(rlimit_nofile)
     modlib = _make_modlib_path(module_fqn, date_time)
     sys.path.insert(0, modlib)
+    apply(mends)
     if style == 'loader':
         from ansible.module_utils._internal._ansiballz import _loader
         _loader.run_module(json_params=params.encode(), profile=profile, module_fqn=module_fqn,

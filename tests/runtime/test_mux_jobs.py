@@ -20,7 +20,7 @@ from mitogen.zygote.jobs import OUTDATED
 COMMAND = {'argv': ['', '-c', 'cat'], 'stdin': b'in', 'stdin_path': None, 'tty': False, 'env': {'A': 'b'},
            'cwd': '/tmp'}
 MODULE = {'module_fqn': 'ansible.modules.ping', 'params': '{}', 'profile': 'legacy', 'style': 'loader',
-          'rlimit_nofile': 0, 'date_time': (2024, 1, 1, 0, 0, 0), 'extensions': {}, 'env': {}, 'cwd': None,
+          'rlimit_nofile': 0, 'date_time': (2024, 1, 1, 0, 0, 0), 'extensions': {}, 'mends': [], 'env': {}, 'cwd': None,
           'other': None}
 
 

@@ -40,7 +40,8 @@ zygote.run(socket.socket(fileno=fd), %d, %d)
 
 #: The members that the runner consists of.
 RUNNER = {path: (ROOT / path).read_bytes() for path in (
-    'ansible_mitogen/__init__.py', 'ansible_mitogen/target/__init__.py', 'ansible_mitogen/target/runner.py')}
+    'ansible_mitogen/__init__.py', 'ansible_mitogen/target/__init__.py', 'ansible_mitogen/target/mends.py',
+    'ansible_mitogen/target/runner.py')}
 #: Those that need not be in the bootstrap.
 LATE = {path: (ROOT / path).read_bytes() for path in LATE_MEMBERS}
 

@@ -240,6 +240,30 @@ def test_environment_reaches_the_module(zygote, module):
     assert result_of(run(zygote, program))['value'] is None
 
 
+def test_a_program_that_has_ended_is_not_waited_for(zygote, module):
+    source = body('''
+import selectors, subprocess
+waits, answers = [], []
+select, poll = selectors.PollSelector.select, subprocess.Popen.poll
+def counted(self, timeout=None):
+    waits.append(len(self.get_map()))
+    return select(self, 0 if not waits[-1] else timeout)
+def late(self):
+    self.wait()
+    answers.append(None if not answers else poll(self))
+    return answers[-1]
+selectors.PollSelector.select, subprocess.Popen.poll = counted, late
+if hasattr(selectors, 'DefaultSelector') and selectors.DefaultSelector is not selectors.PollSelector:
+    selectors.DefaultSelector = selectors.PollSelector
+rc, out, err = module.run_command(['/bin/echo', 'x'])
+module.exit_json(rc=rc, out=out, waits=waits)
+''')
+    program = module(source)
+    mended, stock = result_of(run(zygote, program, mends=['waits'])), result_of(run(zygote, program))
+    assert (mended['rc'], mended['out']) == (stock['rc'], stock['out']) == (0, 'x\n')
+    assert 0 in stock['waits'] and 0 not in mended['waits']
+
+
 def test_package_data_is_served(zygote, module):
     if CORE < (2, 21):
         source = body("import pkgutil\ndata = pkgutil.get_data('ansible.module_utils', 'basic.py').decode()\n"
@@ -260,7 +284,7 @@ def test_the_modules_before_2_19_are_run_by_runpy(zygote):
                'args = json.loads(basic._ANSIBLE_ARGS.decode())\nif args["end"]:\n'
                '    print(json.dumps([args, _module_fqn]))\n    raise SystemExit(3)\n'}
     args = {'module_fqn': 'ansible.modules.old', 'profile': '', 'style': 'runpy', 'rlimit_nofile': 0,
-            'date_time': [2020, 1, 1, 0, 0, 0], 'extensions': {}}
+            'date_time': [2020, 1, 1, 0, 0, 0], 'extensions': {}, 'mends': ['waits']}
 
     def go(end):
         params = json.dumps({'end': end})

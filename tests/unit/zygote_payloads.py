@@ -50,11 +50,14 @@ def members_of(program):
         return {**{name: archive.read(name) for name in archive.namelist()}, **RUNNER}
 
 
-def start(zygote, program, preload=PRELOAD, **fields):
-    """Start the program's module in a zygote; return the number of the job."""
+def start(zygote, program, preload=PRELOAD, mends=(), **fields):
+    """Start the program's module in a zygote; return the number of the job.
+
+    :param mends: what of ansible-core is mended for it.
+    """
     payload = ansiballz.parse_payload(program)
     args = {name: getattr(payload, name) for name in ('module_fqn', 'params', 'profile', 'style', 'rlimit_nofile')}
-    args.update(date_time=list(payload.date_time), extensions={})
+    args.update(date_time=list(payload.date_time), extensions={}, mends=list(mends))
     return zygote.start_function(members_of(program), ENTRY, args, preload, **fields)
 
 
