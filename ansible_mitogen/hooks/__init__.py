@@ -6,12 +6,12 @@ from ansible.release import __version__ as ansible_release
 from ansible.utils.display import Display
 
 from ansible_mitogen.hooks.base import Hook
-from ansible_mitogen.hooks.command_waits import CommandWaits
 from ansible_mitogen.hooks.connection_choice import ConnectionChoice
 from ansible_mitogen.hooks.early_start import EarlyStart
 from ansible_mitogen.hooks.fact_cleaning import FactCleaning
 from ansible_mitogen.hooks.make_folder import MakeFolder
 from ansible_mitogen.hooks.module_imports import ModuleImports
+from ansible_mitogen.hooks.module_mends import CommandSpawn, CommandWaits
 from ansible_mitogen.hooks.permissions import Permissions
 from ansible_mitogen.hooks.remove_folder import RemoveFolder
 from ansible_mitogen.hooks.strategy_choice import StrategyChoice
@@ -28,7 +28,8 @@ SWITCH_OFF = 'MITOGEN_DISABLE_HOOKS'
 #: In the order in which they are installed: the connections before those who watch which are chosen.
 HOOKS: tuple[Hook, ...] = (
     EarlyStart(), ConnectionChoice(), WorkerThreads(), FactCleaning(), ModuleImports(), WarmUp(), StrategyChoice(),
-    MakeFolder(), RemoveFolder(), Permissions(), UnchangedCopy(), CommandWaits())
+    MakeFolder(), RemoveFolder(), Permissions(), UnchangedCopy(), CommandWaits(),
+    CommandSpawn())
 
 _installed_by = 0
 

@@ -4,7 +4,10 @@ import sys
 from typing import Any, Dict, Iterable
 
 #: Classes of the module `selectors` that ansible-core has used.
-_CLASSES = ('DefaultSelector', 'PollSelector', 'SelectSelector')
+_CLASSES = ('PollSelector', 'SelectSelector')
+
+#: The names that `preexec` of `run_command` uses, outer ones and others: with the first a no-op, and without it.
+_PREEXEC = [(('self', 'umask'), ('_restore_signal_handlers', 'os', 'umask')), (('umask',), ('os', 'umask'))]
 
 
 class _Selectors:
@@ -33,7 +36,40 @@ def _mend_waits() -> None:
         basic.selectors = _Selectors(selectors)
 
 
-_MENDS: Dict[str, Any] = {'waits': _mend_waits}
+class _Subprocess:
+    """Stands for the module `subprocess`. Its `Popen` calls nothing in the new process where that would do nothing."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+    def Popen(self, *args: Any, **kwargs: Any) -> Any:
+        """Start a program."""
+        if _does_nothing(kwargs.get('preexec_fn')):
+            kwargs['preexec_fn'] = None
+        return self._module.Popen(*args, **kwargs)
+
+
+def _does_nothing(preexec: Any) -> bool:
+    code = getattr(preexec, '__code__', None)
+    if code is None or (code.co_freevars, code.co_names) not in _PREEXEC:
+        return False
+    return not dict(zip(code.co_freevars, preexec.__closure__))['umask'].cell_contents
+
+
+def _mend_spawn() -> None:
+    # With a function to call, `Popen` must fork, which makes the kernel copy what the module's process touches from
+    # then on; without one, it need not (vfork, from Python 3.10 on). `run_command` gives it one even if there is
+    # nothing to do.
+    basic: Any = sys.modules.get('ansible.module_utils.basic')
+    subprocess = getattr(basic, 'subprocess', None)
+    if hasattr(subprocess, 'Popen'):
+        basic.subprocess = _Subprocess(subprocess)
+
+
+_MENDS: Dict[str, Any] = {'waits': _mend_waits, 'spawn': _mend_spawn}
 
 
 def apply(names: Iterable[str]) -> None:

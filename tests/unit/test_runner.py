@@ -253,8 +253,6 @@ def late(self):
     answers.append(None if not answers else poll(self))
     return answers[-1]
 selectors.PollSelector.select, subprocess.Popen.poll = counted, late
-if hasattr(selectors, 'DefaultSelector') and selectors.DefaultSelector is not selectors.PollSelector:
-    selectors.DefaultSelector = selectors.PollSelector
 rc, out, err = module.run_command(['/bin/echo', 'x'])
 module.exit_json(rc=rc, out=out, waits=waits)
 ''')
@@ -262,6 +260,25 @@ module.exit_json(rc=rc, out=out, waits=waits)
     mended, stock = result_of(run(zygote, program, mends=['waits'])), result_of(run(zygote, program))
     assert (mended['rc'], mended['out']) == (stock['rc'], stock['out']) == (0, 'x\n')
     assert 0 in stock['waits'] and 0 not in mended['waits']
+
+
+@pytest.mark.parametrize('umask', [None, 0o77])
+def test_a_program_is_started_without_a_function_that_does_nothing(zygote, module, umask):
+    source = body('''
+import subprocess
+given = []
+init = subprocess.Popen.__init__
+def noted(self, *args, **kwargs):
+    given.append(kwargs.get('preexec_fn') is not None)
+    init(self, *args, **kwargs)
+subprocess.Popen.__init__ = noted
+rc, out, err = module.run_command(['/bin/sh', '-c', 'umask; kill -PIPE $$'], umask=%r)
+module.exit_json(rc=rc, out=out, err=err, given=given)
+''' % umask)
+    program = module(source)
+    mended, stock = result_of(run(zygote, program, mends=['spawn'])), result_of(run(zygote, program))
+    assert stock.pop('given') == [True] and mended.pop('given') == [umask is not None]
+    assert mended == stock
 
 
 def test_package_data_is_served(zygote, module):
