@@ -22,6 +22,7 @@ _MAKE = re.compile(
     r'&& echo (?P<name>[\w.-]+)="` echo (?P=path) `" \)' % (_PATH, _PATH), re.ASCII)
 _REMOVE = re.compile(r'rm -f -r (%s) > /dev/null 2>&1' % _PATH, re.ASCII)
 _SHARE = ('setfacl', '-m')
+_GRANT = re.compile(r'u:([^:]+):([rwxX-]+)')
 _USABLE = ('chmod', 'u+rwx')
 
 
@@ -67,9 +68,8 @@ def _recognise_words(inner: str) -> Chore | None:
         return None
     if tuple(words[:2]) == _USABLE:
         return Chore(('make_usable', words[2:]), tuple(words[2:]))
-    if tuple(words[:2]) == _SHARE:
-        return Chore(('share', words), tuple(words[3:]))
-    return None
+    grant = _GRANT.fullmatch(words[2]) if tuple(words[:2]) == _SHARE and len(words) > 3 else None
+    return Chore(('share', grant[1], grant[2], words[3:]), tuple(words[3:])) if grant is not None else None
 
 
 def _inner(command: str) -> str:

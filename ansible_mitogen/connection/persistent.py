@@ -70,7 +70,7 @@ class PersistentConnection(Diagnosis):
     has_pipelining = True
     has_tty = True
 
-    #: Whether what Ansible does to prepare a job may wait for it.
+    #: Whether what Ansible does to prepare a job may wait for it. Files must be able to wait too, then.
     _stages_chores = False
 
     #: What of ansible-core is mended where a module runs, see :mod:`ansible_mitogen.target.mends`.

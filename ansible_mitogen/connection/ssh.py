@@ -31,8 +31,6 @@ _SSH_ARGUMENTS = ('ssh_args', 'ssh_common_args', 'ssh_extra_args')
 class SshConnection(TransferringConnection):
     """Reaches a host by the command that the stock ssh plugin builds."""
 
-    _stages_chores = True
-
     #: Set by the stock builder; before ansible-core 2.19 not there until then.
     sshpass_pipe: tuple[int, int] | None = None
 

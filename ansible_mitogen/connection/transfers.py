@@ -19,6 +19,8 @@ display = Display()
 class TransferringConnection(PersistentConnection):
     """Serves `put_file` and `fetch_file` in the context of the login account."""
 
+    _stages_chores = True
+
     def put_file(self, in_path: str, out_path: str) -> Result:
         """Copy a local file to the host."""
         try:

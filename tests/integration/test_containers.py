@@ -1,5 +1,6 @@
 """Connections into containers: the stock plugins' own command lines, and modules that run from memory there."""
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 
 from tests.harness import images
+from tests.harness.budget_play import budget_tasks, budgets, round_trips
 from tests.harness.containers import Container, Engine
 from tests.harness.engines import MITOGEN
 from tests.harness.engines import Engine as Strategy
 from tests.harness.probes import PROBE
+from tests.harness.profiles import enable_profile
 from tests.harness.project import Project, Run
 
 pytestmark = pytest.mark.xdist_group('containers')
@@ -138,6 +141,24 @@ def test_every_connection_runs_modules_from_memory(with_collections: Project, pl
         assert run.task('become by su', host).result['stdout'] == 'guest'
         assert run.task('after the reset', host).status == 'ok'
     assert not run.left
+
+
+@pytest.mark.parametrize('account', ['', 'guest'])
+def test_tasks_wait_for_their_container_as_often_as_for_a_host(
+        account: str, with_collections: Project, place: Place) -> None:
+    project = with_collections
+    profile = enable_profile(project)
+    everywhere = {name: variables for name, variables in hosts(place).items() if not name.endswith('-full')}
+    for name, variables in everywhere.items():
+        project.add_host(name, variables, work='{{ made.path }}')
+    keywords = {'become': True, 'become_user': account} if account else {}
+    project.play(budget_tasks(project), MITOGEN, env=place.env, keywords=keywords, timeout=400).assert_ok()
+    wanted = budgets(become=bool(account))
+    assert {name: round_trips(profile, name) for name in everywhere} == dict.fromkeys(everywhere, wanted)
+    # Folders that went along with a job are gone like those that stock makes.
+    traces = 'find / -xdev -path "*/ansible-tmp-*"'
+    left = project.play('- {name: traces, command: %s}' % json.dumps(traces), MITOGEN, env=place.env).assert_ok()
+    assert {name: left.task('traces', name).result['stdout'] for name in everywhere} == dict.fromkeys(everywhere, '')
 
 
 def test_options_of_the_stock_plugin_mean_what_they_do(with_collections: Project, place: Place) -> None:

@@ -1,71 +1,36 @@
 """How often tasks wait for their host, what the profile says of it, and that nothing else changes by it."""
 
-import json
-import tarfile
 import textwrap
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.harness.accounts import Accounts, account_files
-from tests.harness.engines import CONNECTION_ONLY, MITOGEN, PLUGINS, Engine
+from tests.harness.budget_play import budget_tasks, budgets, round_trips
+from tests.harness.engines import CONNECTION_ONLY, MITOGEN, Engine
 from tests.harness.leftovers import Leftovers
+from tests.harness.profiles import costs, enable_profile
 from tests.harness.project import Project, Run
-from tests.harness.round_trips import BUDGETS
 from tests.harness.sshd import Sshd
 
 pytestmark = pytest.mark.xdist_group('round trips')
-
-
-def enable_profile(project: Project) -> Path:
-    """Have runs profiled; returns where the numbers go."""
-    path = project.folder / 'profile.json'
-    folders = '%s:%s' % (PLUGINS / 'callback', Path(__file__).parents[1] / 'harness/callback_plugins')
-    project.configure('defaults', callback_plugins=folders, callbacks_enabled='record,mitogen_profile')
-    project.configure('callback_mitogen_profile', json=str(path))
-    return path
-
-
-def costs(path: Path) -> dict[str, dict[str, Any]]:
-    """The numbers of each task, by its name."""
-    return {cost['task']: cost for cost in json.loads(path.read_text())['tasks']}
-
-
-def write_files(project: Project) -> None:
-    project.write('files/small', 'small\n')
-    project.write('files/small.sh', '#!/bin/sh\nid\n', 0o755)
-    project.write('files/parts/one', 'one\n')
-    project.write('templates/small.j2', '{{ 1 + 1 }}\n')
-    with tarfile.open(project.folder / 'files/small.tar', 'w') as archive:
-        archive.add(project.folder / 'files/small', 'unpacked')
 
 
 @pytest.mark.parametrize('become', [False, True])
 def test_actions_wait_for_their_host_as_often_as_their_budget_says(
     become: bool, project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers
 ) -> None:
-    write_files(project)
     path = enable_profile(project)
     account = accounts.nopasswd if become else None
     project.add_host('web1', sshd.variables(account, work='{{ made.path }}'))
-    tasks = '- {name: facts, setup: {gather_subset: [pkg_mgr, service_mgr]}}\n'
-    tasks += '- {name: folder, tempfile: {state: directory}, register: made}\n- {name: first, script: small.sh}\n'
-    for number, budget in enumerate(BUDGETS):
-        if budget.setup:
-            tasks += f'- name: setup {number}\n  {budget.setup}\n'
-        tasks += f'- name: task {number}\n  {budget.task}\n  ignore_errors: true\n'
-    tasks += '- {name: remove, file: {path: "{{ work }}", state: absent}}\n'
+    tasks = budget_tasks(project)
     accounts_before = account_files()
     run = project.play(tasks, MITOGEN, timeout=400, keywords={'become': become}).assert_ok()
     # Someone else on this machine has made or removed an account: home folders had to be asked for again, or a context
     # was opened anew because sudo might say something else now.
     asked_again = account_files() != accounts_before
-    found = {budget.what: costs(path)[f'task {number}']['round_trips'] for number, budget in enumerate(BUDGETS)}
-    wanted = {budget.what: budget.round_trips for budget in BUDGETS}
-    if become:
-        # Ansible reads the file by a module then, and has its checksum with it.
-        wanted['``fetch``, new'] = 1
+    found = round_trips(path, 'web1')
+    wanted = budgets(become)
     if asked_again:
         found = {what: min(count, max(wanted[what], count - 2)) for what, count in found.items()}
     assert found == wanted

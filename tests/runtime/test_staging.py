@@ -1,6 +1,7 @@
 """What is done on a target before a job."""
 
 import os
+import pwd
 import stat
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,15 +54,42 @@ def test_folders_are_removed_at_the_end_but_for_those_handed_over(tmp_path: Path
     assert os.listdir(tmp_path) == ['kept']
 
 
-def test_sharing_is_a_program_that_must_succeed(tmp_path: Path, econtext: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / 'setfacl'
-    program.write_text('#!/bin/sh\necho "$@" > %s/said\n[ "$3" = /a ]\n' % tmp_path)
+def install_setfacl(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that tells what it was given, and succeeds with /a only."""
+    program = folder / 'setfacl'
+    program.write_text('#!/bin/sh\necho "$@" > %s/said\n[ "$3" = /a ]\n' % folder)
     program.chmod(0o755)
-    monkeypatch.setenv('PATH', '%s:%s' % (tmp_path, os.environ['PATH']))
-    assert staging.perform([['share', ['setfacl', '-m', 'u:app:r-x', '/a']]], [], econtext) == []
+    monkeypatch.setenv('PATH', '%s:%s' % (folder, os.environ['PATH']))
+
+
+def test_sharing_is_a_program_if_that_succeeds(
+        tmp_path: Path, econtext: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_setfacl(tmp_path, monkeypatch)
+    assert staging.perform([['share', 'app', 'r-x', ['/a']]], [], econtext) == []
     assert (tmp_path / 'said').read_text() == '-m u:app:r-x /a\n'
-    assert staging.perform([['share', ['setfacl', '-m', 'u:app:r-x', '/b']]], [], econtext) == [
-        0, 0, 'setfacl ended with status 1']
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only the administrator gives files away')
+@pytest.mark.parametrize(('permissions', 'mode'), [('r-x', 0o700), ('r-X', 0o400)])
+def test_files_that_cannot_be_shared_are_given_away(
+        permissions: str, mode: int, tmp_path: Path, econtext: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_setfacl(tmp_path, monkeypatch)
+    (tmp_path / 'file').touch(0o400)
+    assert staging.perform([['share', 'nobody', permissions, [str(tmp_path / 'file')]]], [], econtext) == []
+    status = (tmp_path / 'file').stat()
+    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (pwd.getpwnam('nobody').pw_uid, mode)
+
+
+def test_files_that_can_be_neither_shared_nor_given_away_are_a_failure(
+        tmp_path: Path, econtext: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str, uid: int, gid: int) -> None:
+        raise PermissionError(1, 'Operation not permitted')
+    monkeypatch.setattr(os, 'chown', refuse)
+    monkeypatch.setenv('PATH', '/nowhere')
+    (tmp_path / 'file').touch()
+    for account, failure in (('nobody', [0, 1, 'Operation not permitted']),
+                             ('no-such-account', [0, 22, 'there is no account no-such-account'])):
+        assert staging.perform([['share', account, 'r-x', [str(tmp_path / 'file')]]], [], econtext) == failure
 
 
 def test_home_folders_are_what_a_shell_makes_of_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:

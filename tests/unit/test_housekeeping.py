@@ -33,9 +33,9 @@ def test_commands_of_this_ansible_core_are_recognised(shell):
         ('remove_folder', folder), (folder,))
     assert housekeeping.recognise(sent(shell.chmod(['/a b', '/c'], 'u+rwx'))) == Chore(
         ('make_usable', ['/a b', '/c']), ('/a b', '/c'))
-    words = ['setfacl', '-m', 'u:app:r-x', '/a', "/it's"]
-    assert housekeeping.recognise(sent(shell.set_user_facl(words[3:], 'app', 'r-x'))) == Chore(
-        ('share', words), ('/a', "/it's"))
+    paths = ['/a', "/it's"]
+    assert housekeeping.recognise(sent(shell.set_user_facl(paths, 'app', 'r-x'))) == Chore(
+        ('share', 'app', 'r-x', paths), tuple(paths))
     assert housekeeping.home_wanted(sent(shell.expand_user('~deploy.me-1'))) == 'deploy.me-1'
     assert housekeeping.home_wanted(sent(shell.expand_user('~'))) == ''
 
@@ -50,6 +50,7 @@ def test_only_a_plain_name_is_a_home_wanted(command):
 @pytest.mark.parametrize('command', [
     'rm -f -r /a /b > /dev/null 2>&1', "rm -f -r '/a b' > /dev/null 2>&1", 'rm -f -r $HOME > /dev/null 2>&1',
     'rm -f /a > /dev/null 2>&1', 'chmod 0755 /a', 'chmod u+rwx $HOME', "chmod u+rwx '", 'setfacl -x u:app /a', 'id',
+    'setfacl -m g:app:r-x /a', 'setfacl -m u:app:r-x',
     '( umask 77 && mkdir -p "` echo $TMPDIR `"&& mkdir "` echo $TMPDIR/x `" && echo x="` echo $TMPDIR/x `" )',
     '( umask 77 && mkdir -p "` echo /t `"&& mkdir "` echo /t/x `" && echo x="` echo /t/y `" )'])
 def test_anything_else_runs_as_a_command(command):
