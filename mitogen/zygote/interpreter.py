@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from mitogen.core.loaders import MemberFinder
 from mitogen.zygote.preload import drop_modules
-from mitogen.zygote.processes import Process, close_files
+from mitogen.zygote.processes import Report
 
 #: Where the job finds its members.
 finder: Optional[MemberFinder] = None
@@ -23,23 +23,23 @@ finder: Optional[MemberFinder] = None
 scratch = ''
 
 
-def run_function(process: Process, members: MemberFinder, unfit: Iterable[str]) -> int:
+def run_function(request: Dict[str, Any], path: str, report: Report, members: MemberFinder,
+                 unfit: Iterable[str]) -> int:
     """Call a module job's function as an interpreter would run a script; return the exit code.
 
-    :param process: the zygote's view of this process.
+    :param path: the job's scratch path.
+    :param report: where to say which modules it found in its members.
     :param members: the finder, which serves the job's members.
     :param unfit: names of imported modules that the job must import afresh.
     """
     global finder, scratch
-    request = process.job.request
-    finder, scratch = members, process.job.scratch
-    close_files()
+    finder, scratch = members, path
     _refresh(request.get('env') or {})
     drop_modules(unfit)
     name, _, function = request['entry'].partition(':')
     code, main = _call(lambda: getattr(importlib.import_module(name), function)(**request['args']))
     code = _finalize(main) or code
-    process.report.write(json.dumps({'found': {name: name in sys.modules for name in members.found}}).encode())
+    report.write(json.dumps({'found': {name: name in sys.modules for name in members.found}}).encode())
     return code
 
 

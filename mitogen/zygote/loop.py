@@ -16,10 +16,10 @@ from typing import Any, Dict, Iterable, List, NoReturn, Tuple
 
 from mitogen.core import frames, handles, payload
 from mitogen.core.loaders import MemberFinder
-from mitogen.zygote import child
+from mitogen.zygote import blank, child
 from mitogen.zygote.jobs import KILL_DELAY, OUTDATED, Job
 from mitogen.zygote.members import MemberStore
-from mitogen.zygote.processes import Process, close_files, kill_group, remove_scratch
+from mitogen.zygote.processes import Process, Report, close_files, kill_group, remove_scratch
 from mitogen.zygote.sources import Sources
 
 #: Seconds that jobs have to end by themselves once nobody waits for them.
@@ -53,6 +53,9 @@ class Zygote:
         self._waiting: Dict[int, Job] = {}
         self._processes: Dict[int, Process] = {}
         self._doomed: Dict[int, float] = {}
+        self._blank: Any = None
+        self._last_state: Any = None
+        self._steady = False
         self._next_handle = handles.FIRST_FREE
         self._stopping = False
         self._handled = [signal.SIGCHLD] + [
@@ -212,21 +215,21 @@ class Zygote:
     # Processes
 
     def _start(self, job: Job) -> None:
-        """Fork the job's process."""
+        """Give the job a process."""
         job.started = time.time()
         try:
             unfit = self._prepare(job) if job.is_module else []
             process = Process(job)
-            getattr(gc, 'freeze', int)()
-            process.pid = os.fork()
+            try:
+                self._give(process, unfit)
+            except BaseException:
+                process.abandon()
+                raise
         except Exception as exc:
             self._fail(job, 'it could not be started: %r' % exc)
             self.log(logging.ERROR, 'a job could not be started: ' + traceback.format_exc())
             return
-        if not process.pid:
-            self._become(process, unfit)
         process.close_stdio()
-        job.pid = process.pid
         self._processes[process.pid] = process
         self.note_jobs()
         for fd in process.readers:
@@ -244,16 +247,61 @@ class Zygote:
         self._finder.select(self._store.view(job.request['members']))
         return self._preloader.prepare(job.request)
 
-    def _become(self, process: Process, unfit: List[str]) -> NoReturn:
+    def _give(self, process: Process, unfit: List[str]) -> None:
+        """Hand the job to the process that waits for one, if it knows enough, or else to one that is forked now."""
+        job = process.job
+        # It is there already, in a file.
+        request = dict(job.request, stdin=None)
+        order = payload.encode([request, job.scratch, unfit])
+        state = self._state()
+        self._steady, self._last_state = state == self._last_state, state
+        waiting, self._blank = self._blank, None
+        if waiting is not None and not (waiting.state == state and waiting.give(process.stdio, order)):
+            waiting.dismiss()
+            waiting = None
+        if waiting is None:
+            waiting = self._fork()
+            if not waiting.give(process.stdio, order):
+                raise ChildProcessError('its process has gone')
+        job.pid, process.pid, process.report = waiting.pid, waiting.pid, waiting.report
+
+    def _state(self) -> Tuple[int, ...]:
+        """Return what changes with what a process should know by its fork: members, modules, compiled code."""
+        imported = self._preloader.version if self._preloader is not None else 0
+        return self._store.version, imported, len(self._finder.code)
+
+    def _fork(self) -> blank.Blank:
+        report = Report()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                getattr(gc, 'freeze', int)()
+                pid = os.fork()
+            except OSError:
+                ours.close()
+                raise
+            if not pid:
+                self._live(theirs, report)
+        return blank.Blank(pid, ours, report, self._state())
+
+    def _live(self, sock: socket.socket, report: Report) -> NoReturn:
+        """Be the process of a job."""
         code = 127
         try:
-            child.enter(process, self._handled)
-            if process.job.is_module:
-                code = sys.modules['mitogen.zygote.interpreter'].run_function(process, self._finder, unfit)
+            child.leave_zygote(sock.fileno(), self._handled)
+            stdio, order = blank.wait(sock)
+            request, scratch, unfit = payload.decode(order)
+            child.enter(stdio, request)
+            if request['kind'] == 'module':
+                members = self._store.view(request['members'])
+                if self._finder.members is not members:  # forked before it was known
+                    self._finder.select(members)
+                run_function = sys.modules['mitogen.zygote.interpreter'].run_function
+                code = run_function(request, scratch, report, self._finder, unfit)
             else:
-                child.exec_command(process.job.request['argv'])
+                child.exec_command(request['argv'])
         except BaseException as exc:
-            process.report.fail(exc)
+            report.fail(exc)
         finally:
             os._exit(code)
 
@@ -268,8 +316,11 @@ class Zygote:
             self._close_output(process, fd)
 
     def _reap(self) -> None:
-        while self._processes:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
             if not pid:
                 return
             process = self._processes.pop(pid, None)
@@ -295,6 +346,12 @@ class Zygote:
             job.fail('its report is damaged: %s' % exc)
         remove_scratch(job.scratch)
         self._answer(job)
+        if self._steady and self._blank is None and not self._stopping:
+            # The next job is likely to be like the last ones.
+            try:
+                self._blank = self._fork()
+            except OSError:
+                pass  # the next job will say so, if it lasts
 
     def _close_output(self, process: Process, fd: int) -> None:
         self._selector.unregister(fd)

@@ -12,9 +12,12 @@ class MemberStore:
     def __init__(self) -> None:
         self._members: Dict[int, Tuple[str, bytes]] = {}
         self._views: Dict[Tuple[Tuple[int, ...], ...], Dict[str, bytes]] = {}
+        #: Changes with what is kept.
+        self.version = 0
 
     def add(self, members: Iterable[Tuple[int, str, bytes]]) -> None:
         """Keep members that arrived."""
+        self.version += 1
         for number, path, source in members:
             self._members[number] = (path, source)
 
@@ -28,6 +31,7 @@ class MemberStore:
         """Return path to source of the members in `ranges`, all of which must be here."""
         key = tuple(map(tuple, ranges))
         if key not in self._views:
+            self.version += 1
             self._views[key] = dict(
                 self._members[number] for first, last in ranges for number in range(first, last + 1))
         return self._views[key]

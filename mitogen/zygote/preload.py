@@ -94,9 +94,12 @@ class Preloader:
         self._stamp: Tuple[Any, ...] = ()
         self._stamp_time = 0.0
         self._environ: Set[bytes] = set()
+        #: Changes with what is imported.
+        self.version = 0
         self._forget()
 
     def _forget(self) -> None:
+        self.version += 1
         self._loaded: Dict[str, Tuple[str, bytes]] = {}
         self._refused: Set[Tuple[str, bytes]] = set()
         self._missing: Dict[str, Optional[List[str]]] = {}
@@ -139,6 +142,7 @@ class Preloader:
         path = None if name in self._loaded else self._finder.path_of(name)
         if path is None or (path, self._finder.members[path]) in self._refused:
             return
+        self.version += 1
         watch = _Watch(self._finder, self._tolerated)
         encode: Any = os.environ.encodekey
 
@@ -190,6 +194,7 @@ class Preloader:
         if stamp == self._stamp and settled:
             return False
         first, self._stamp, self._stamp_time = not self._stamp, stamp, now
+        self.version += 1
         if not first:
             for folder in self._sites:
                 if os.path.isdir(folder):

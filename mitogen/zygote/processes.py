@@ -4,7 +4,7 @@ import json
 import mmap
 import os
 import tempfile
-from typing import Dict, List
+from typing import Any, Dict, List
 
 from mitogen.zygote.jobs import Job
 
@@ -35,8 +35,12 @@ class Report:
         """Return the message and free the memory."""
         size = int.from_bytes(self._memory[:4], 'big')
         message = self._memory[4:4 + size]
-        self._memory.close()
+        self.close()
         return message
+
+    def close(self) -> None:
+        """Free the memory."""
+        self._memory.close()
 
 
 class Process:
@@ -54,7 +58,7 @@ class Process:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.pid = 0
-        self.report = Report()
+        self.report: Any = None
         #: What becomes the descriptors 0, 1 and 2 of the process.
         self.stdio: List[int] = []
         #: Where its output comes from: descriptor here to descriptor there.
@@ -67,10 +71,7 @@ class Process:
         try:
             self._open(job.request)
         except OSError:
-            self.close_stdio()
-            self._release_terminal()
-            for fd in list(self.readers):
-                self.close(fd)
+            self.abandon()
             raise
 
     def _open(self, request: Dict[str, object]) -> None:
@@ -82,13 +83,20 @@ class Process:
             self.readers[master] = 1
             self.typing = content + b'\x04'
         else:
-            self.stdio.append(_file_with(content) if content else os.open(os.devnull, os.O_RDONLY))
+            self.stdio.append(file_with(content) if content else os.open(os.devnull, os.O_RDONLY))
             for fd in (1, 2):
                 ours, theirs = os.pipe()
                 self.readers[ours] = fd
                 self.stdio.append(theirs)
         for fd in self.readers:
             os.set_blocking(fd, False)
+
+    def abandon(self) -> None:
+        """Close all: there will be no process."""
+        self.close_stdio()
+        self._release_terminal()
+        for fd in list(self.readers):
+            self.close(fd)
 
     def close_stdio(self) -> None:
         """Close the process's own ends; that of a terminal when the process has ended."""
@@ -141,7 +149,7 @@ class Process:
         return ended
 
 
-def _file_with(content: bytes) -> int:
+def file_with(content: bytes) -> int:
     """Return a descriptor of a file that has no name, to be read from its start."""
     if hasattr(os, 'memfd_create'):
         fd = os.memfd_create('stdin')

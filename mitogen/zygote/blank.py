@@ -1,0 +1,60 @@
+"""Processes that are forked before it is known what for: a fork takes longer than to be told."""
+
+import os
+import socket
+import struct
+from typing import Any, List, Tuple
+
+from mitogen.zygote.processes import Report, file_with
+
+_FDS = struct.Struct('=4i')
+
+
+class Blank:
+    """A forked process that waits to be given its job, seen from the zygote. It ends if the zygote does.
+
+    :param pid: its process ID.
+    :param sock: leads to it.
+    :param report: memory that is shared with it.
+    :param state: what the zygote knew when it was forked.
+    """
+
+    def __init__(self, pid: int, sock: socket.socket, report: Report, state: Any) -> None:
+        self.pid, self.report, self.state = pid, report, state
+        self._sock = sock
+
+    def give(self, stdio: List[int], order: bytes) -> bool:
+        """Hand over a job; return whether the process was there still.
+
+        :param stdio: what become its descriptors 0, 1 and 2.
+        :param order: what it is to do. It knows what the zygote knew by its fork.
+        :raises OSError: there is no room for the order.
+        """
+        fd = file_with(order)
+        try:
+            self._sock.sendmsg([b'!'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _FDS.pack(*stdio, fd))])
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        finally:
+            os.close(fd)
+        self._sock.close()
+        return True
+
+    def dismiss(self) -> None:
+        """Let it end."""
+        self._sock.close()
+        self.report.close()
+
+
+def wait(sock: socket.socket) -> Tuple[List[int], bytes]:
+    """Wait in the forked process for what :meth:`Blank.give` gives; return that.
+
+    :raises EOFError: it is not needed.
+    """
+    message, ancillary, _, _ = sock.recvmsg(1, socket.CMSG_SPACE(_FDS.size))
+    if not message:
+        raise EOFError
+    sock.close()
+    *stdio, fd = _FDS.unpack(ancillary[0][2][:_FDS.size])
+    with open(fd, 'rb') as file:
+        return stdio, file.read()
