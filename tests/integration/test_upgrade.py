@@ -94,7 +94,7 @@ SINCE = {'threads': (2, 19), 'imports': (2, 19)}
 #: What is mended in a module's process is guarded there, so unit tests do it.
 GUARDED = [
     hook.replaces for hook in HOOKS
-    if hook.replaces and not isinstance(hook, ModuleMend) and CORE >= SINCE.get(hook.name, CORE)
+    if hook.replaces and not isinstance(hook, ModuleMend) and SINCE.get(hook.name, CORE) <= CORE
 ] + [f'{stock.__module__}.{stock.__name__}.{method}' for stock, methods in NEEDS.items() for method in methods]
 
 
