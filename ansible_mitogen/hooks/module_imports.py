@@ -1,20 +1,33 @@
-"""Files that many modules share are parsed once, not for each of these modules."""
+"""Files that many modules share are read for imports once, not for each of these modules, and not as a whole."""
 
+import os
+import re
 from collections.abc import Callable
 from typing import Any
 
+import ansible
 from ansible.executor import module_common
+from ansible.release import __version__ as ansible_release
 
 from ansible_mitogen.hooks.base import Hook, parameters_of
+from ansible_mitogen.import_scan import tree_of_imports
+from ansible_mitogen.versions import untested_reason
 
 #: Source files whose trees are kept: all of ansible-core's `module_utils`, and those of a few collections.
 _MAX_KEPT = 500
+
+#: What Ansible looks for in imports.
+_OF_INTEREST = re.compile(r'ansible|_six|\Afrom[ \t]*\.')
+
+#: What Ansible looks for besides imports, in some of its versions: the whole tree is needed then.
+_OTHERS = re.compile(rb'METADATA|[eE]mbed')
 
 
 class ModuleImports(Hook):
     """Keeps the syntax trees in which Ansible looks for what a module imports.
 
-    For each kind of module that a run uses, Ansible parses it and some fifty files that nearly all modules import.
+    For each kind of module that a run uses, Ansible parses it and some fifty files that nearly all modules import. Of
+    ansible-core's own files only the imports are parsed.
     """
 
     name = 'imports'
@@ -32,7 +45,10 @@ class ModuleImports(Hook):
     def install(self, forks: int) -> None:
         """Replace the function."""
         if _is_wanted():
-            module_common._compile_module_ast = keeping_trees(module_common._compile_module_ast)
+            stock = module_common._compile_module_ast
+            # An ansible-core that is not known may look for something else.
+            module_common._compile_module_ast = keeping_trees(
+                stock if untested_reason(ansible_release) else scanning_own_files(stock))
 
 
 def _is_wanted() -> bool:
@@ -54,3 +70,22 @@ def keeping_trees(stock_compile: Callable[[str, Any], Any]) -> Callable[[str, An
         return tree
 
     return compile_module_ast
+
+
+def scanning_own_files(stock_compile: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    """Return a function that parses of ansible-core's own files nothing but the imports, and of others all."""
+    home = os.path.dirname(os.path.abspath(ansible.__file__)) + os.sep
+
+    def compile_module_ast(module_name: str, source_code: Any) -> Any:
+        tree = None
+        if isinstance(source_code, bytes) and _path_of(source_code).startswith(home) \
+                and not _OTHERS.search(source_code):
+            tree = tree_of_imports(source_code, _OF_INTEREST)
+        return stock_compile(module_name, source_code) if tree is None else tree
+
+    return compile_module_ast
+
+
+def _path_of(source_code: bytes) -> str:
+    origin = module_common.Origin.get_tag(source_code)
+    return getattr(origin, 'path', None) or ''

@@ -14,11 +14,14 @@ from ansible.errors import AnsibleError
 from ansible.executor import module_common
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader, module_loader
+from ansible.release import __version__ as core_version
 from ansible.template import Templar
 from ansible.utils.collection_loader import AnsibleCollectionConfig
 
 from ansible_mitogen.ansiballz import parse_payload
-from ansible_mitogen.hooks.module_imports import ModuleImports, keeping_trees
+from ansible_mitogen.hooks.module_imports import ModuleImports, keeping_trees, scanning_own_files
+
+CORE = tuple(int(part) for part in core_version.split('.')[:2])
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -58,6 +61,38 @@ def test_modules_are_built_of_the_same_files(monkeypatch: pytest.MonkeyPatch, tm
         outcomes.append(files)
     assert outcomes[0] == outcomes[1]
     assert parsed and len(parsed) == len(set(parsed))
+
+
+def test_all_modules_import_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    stock = module_common._compile_module_ast
+    whole: list[str] = []
+
+    def noting(name: str, source: bytes) -> object:
+        whole.append(name)
+        return stock(name, source)
+
+    scanning = scanning_own_files(noting)
+    home = Path(module_common.__file__).parents[1]
+    paths = [*home.glob('modules/*.py'), *home.glob('module_utils/**/*.py')]
+    for path in paths:
+        name = '.'.join(('ansible', *path.relative_to(home).with_suffix('').parts))
+        source = module_common.Origin(path=str(path)).tag(path.read_bytes())
+        found = []
+        for compile_ast in (stock, scanning):
+            monkeypatch.setattr(module_common, '_compile_module_ast', compile_ast)
+            # From ansible-core 2.21 on it has the source parsed itself.
+            finder = module_common.ModuleDepFinder(name, source if CORE >= (2, 21) else compile_ast(name, source))
+            found.append((finder.submodules, finder.optional_imports))
+        assert found[0] == found[1], path
+    assert len(whole) < len(paths) / 10
+
+
+def test_files_of_others_are_parsed_as_a_whole(tmp_path: Path) -> None:
+    ours = scanning_own_files(lambda name, source: name)
+    for origin in (str(tmp_path / 'mine.py'), None):
+        source = b'import a'
+        tagged = module_common.Origin(path=origin).tag(source) if origin else source
+        assert ours('mine', tagged) == 'mine'
 
 
 def test_source_that_cannot_be_parsed_is_an_error_each_time() -> None:
