@@ -1,7 +1,7 @@
 """Finding the imports of Python source without parsing all of it.
 
 Strings and comments are taken out by one expression, the import statements found by another, and only these are
-parsed. What is not certain is not answered: an import whose words are not all accounted for, or bytes that are not UTF-8.
+parsed. What is not certain is not answered: an import whose words are not all accounted for, or bytes not in UTF-8.
 """
 
 import ast

@@ -10,6 +10,7 @@ from mitogen.core.messages import Message
 from mitogen.core.router import ANYONE, Context, check_not_importing_main
 from mitogen.core.router import Router as CoreRouter
 from mitogen.parent.bootstrap import LATE_MEMBERS, bootstrap_command, build_bundle
+from mitogen.parent.bundle_cache import cached
 from mitogen.parent.children import create_child, hybrid_create_child, tty_create_child
 from mitogen.parent.connection import ChildSpec, ChildStream, Dialogue, HopError, open_child, open_via
 from mitogen.parent.minimize import minimize_source
@@ -50,8 +51,12 @@ def make_bundle(package: str = 'mitogen.core') -> bytes:
         path = name.replace('.', '/') + ('/__init__.py' if code.is_package else '.py')
         if path in LATE_MEMBERS:
             continue
-        sources[path] = shrink_source(code.source.decode('utf-8'))
-    return build_bundle(sources)
+        sources[path] = code.source
+    tools = [finder.find(name) for name in ('mitogen.shrink', 'mitogen.parent.minimize', 'mitogen.parent.bootstrap')]
+    inputs = [tool.source for tool in tools if tool is not None]
+    inputs += [part for path, source in sorted(sources.items()) for part in (path.encode(), source)]
+    return cached('bundle-%s' % package, inputs, lambda: build_bundle(
+        {path: shrink_source(source.decode('utf-8')) for path, source in sources.items()}))
 
 
 class Stream(ChildStream):
