@@ -11,13 +11,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from benchmarks import report
 from benchmarks.engines import DEFAULT_ENGINES, ENGINES, Engine
-from benchmarks.measure import Bench, as_json
+from benchmarks.measure import Bench, Machine, as_json
 from benchmarks.paths import CHECKOUT, BenchError
 from benchmarks.profiling import profile_scenario
 from benchmarks.report import Row
@@ -89,17 +89,27 @@ def _only_one() -> Iterator[None]:
 
 
 @contextmanager
-def _prepared() -> Iterator[Bench]:
+def _prepared(rows: list[Row], core: str) -> Iterator[Bench]:
     missing = missing_requirements()
     if missing:
         raise BenchError(f'the benchmark needs {"; ".join(missing)}')
     with _only_one():
         folder = Path(tempfile.mkdtemp(prefix='bench-'))
         try:
-            with Target(folder) as target:
-                yield Bench(target, folder)
+            with ExitStack() as stack:
+                wanted = {row.scenario.target for row in rows}
+                yield Bench({name: stack.enter_context(_target(name, folder, core)) for name in wanted}, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _target(name: str, folder: Path, core: str) -> AbstractContextManager[Machine]:
+    if name == 'ssh':
+        return Target(folder)
+    # Only here: it takes parts of the tests, and of the machine, that the others do without.
+    from benchmarks.container import ContainerTarget
+
+    return ContainerTarget(core)
 
 
 def _say(text: str) -> None:
@@ -109,9 +119,10 @@ def _say(text: str) -> None:
 def measure(bench: Bench, rows: list[Row], engines: list[Engine], rounds: int, delay: float, wire: bool,
             prefix: tuple[str, ...] = ()) -> None:
     """Fill `rows`: all engines in turn, again and again, so that noise hits all alike."""
-    for engine in engines:
-        # Not counted: byte-code of a fresh checkout or environment is compiled here.
-        bench.run(engine, SCENARIOS['ping'])
+    for target in sorted({row.scenario.target for row in rows}):
+        for engine in engines:
+            # Not counted: byte-code of a fresh checkout or environment is compiled here.
+            bench.run(engine, replace(SCENARIOS['ping'], target=target))
     for number in range(rounds):
         for row in rows:
             samples = {}
@@ -124,7 +135,7 @@ def measure(bench: Bench, rows: list[Row], engines: list[Engine], rounds: int, d
             walls = ', '.join(f'{engine.name} {samples[engine.name].wall:.2f} s' for engine in engines)
             _say(f'round {number + 1}/{rounds}, {row.scenario.name}: {walls}')
     for row in rows if wire else []:
-        for engine in engines:
+        for engine in engines if row.scenario.target == 'ssh' else []:
             row.traffic[engine.name] = bench.count_traffic(engine, row.scenario)
 
 
@@ -186,7 +197,9 @@ def _run(args: argparse.Namespace) -> None:
     rows = [Row(scenario) for scenario in select_scenarios(args.scenario)]
     engines = [ENGINES[name](args.core) for name in ENGINES if name in names]
     rounds = 1 if args.quick else args.rounds
-    with _prepared() as bench:
+    if args.rtt and any(row.scenario.target != 'ssh' for row in rows):
+        raise BenchError('--rtt is for scenarios over ssh: there is no link to a container')
+    with _prepared(rows, args.core) as bench:
         if args.profile:
             for row in rows:
                 for engine in engines:
@@ -198,7 +211,7 @@ def _run(args: argparse.Namespace) -> None:
     shown = [engine.name for engine in engines]
     tables = [describe(engines, rounds, args.rtt), report.wall_table(rows, shown), report.cpu_table(rows, shown)]
     tables += filter(None, [report.memory_table(rows, shown)])
-    if wire:
+    if any(row.traffic for row in rows):
         tables.append(report.wire_table(rows, shown))
     text = '\n\n'.join(tables)
     print(text)

@@ -6,14 +6,16 @@ from pathlib import Path
 from benchmarks.paths import CHECKOUT, OUR_STRATEGIES, BenchError
 from benchmarks.venvs import CORES, ensure_venv, installed_version
 
-#: Settings that every engine gets: what a user who cares about speed sets for stock Ansible.
-COMMON_SETTINGS = {
+#: Lines of ansible.cfg, by section.
+Settings = dict[str, dict[str, str]]
+
+#: Settings that every engine gets.
+COMMON_SETTINGS: Settings = {
     'defaults': {
         'deprecation_warnings': 'False',
         'localhost_warning': 'False',
         'retry_files_enabled': 'False',
         'interpreter_python': 'auto_silent',
-        'pipelining': 'True',
         'timeout': '30',
     },
 }
@@ -27,20 +29,24 @@ class Engine:
     :ivar venv: the virtual environment whose ``ansible-playbook`` is run.
     :ivar version: for the report.
     :ivar defaults: what it adds to ``[defaults]`` of ansible.cfg.
-    :ivar variables: what it adds to the variables of every host.
+    :ivar prefix: what it puts before the name of a connection plugin.
     """
 
     name: str
     venv: Path
     version: str
     defaults: dict[str, str] = field(default_factory=dict)
-    variables: dict[str, str] = field(default_factory=dict)
+    prefix: str = ''
 
-    def write_config(self, path: Path, ssh_args: str, forks: int) -> None:
-        """Write the ansible.cfg that this engine runs with."""
+    def write_config(self, path: Path, settings: Settings, forks: int) -> None:
+        """Write the ansible.cfg that this engine runs with.
+
+        :param settings: what the target adds, by section.
+        """
         sections = {name: dict(values) for name, values in COMMON_SETTINGS.items()}
         sections['defaults'].update(self.defaults, forks=str(forks))
-        sections['ssh_connection'] = {'ssh_args': ssh_args, 'pipelining': 'True'}
+        for section, values in settings.items():
+            sections.setdefault(section, {}).update(values)
         lines = []
         for section, values in sections.items():
             lines.append(f'[{section}]')
@@ -78,8 +84,7 @@ def _connection_only(series: str) -> Engine:
     if not (plugins / 'mitogen_ssh.py').exists():
         raise BenchError(f'this checkout has no {plugins.relative_to(CHECKOUT)}/mitogen_ssh.py')
     settings = {'connection_plugins': str(plugins)}
-    variables = {'ansible_connection': 'mitogen_ssh'}
-    return Engine('us-linear', _stock(series).venv, 'this checkout, stock strategy', settings, variables)
+    return Engine('us-linear', _stock(series).venv, 'this checkout, stock strategy', settings, 'mitogen_')
 
 
 #: How to make each engine, in the order of the tables.

@@ -7,15 +7,19 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 from benchmarks.engines import Engine
 from benchmarks.paths import CHECKOUT, PLAYBOOKS, BenchError
 from benchmarks.relay import Relay, Traffic
 from benchmarks.scenarios import Scenario
 from benchmarks.target import APPLICATION, Target
+
+if TYPE_CHECKING:
+    from benchmarks.container import ContainerTarget
 
 #: Seconds that one run may take; the slowest needs a tenth of it on an idle machine. More for those on request.
 RUN_TIMEOUT = 300
@@ -24,6 +28,9 @@ LONG_TIMEOUT = 3600
 #: What the copy scenario sends.
 SMALL_FILES = 100
 SMALL_FILE_SIZE = 1024
+
+#: A container is imported only where one is measured.
+Machine = Union[Target, 'ContainerTarget']
 
 RECAP = re.compile(r'^(web\d+) +: (ok=\d+ +changed=\d+ +unreachable=\d+ +failed=\d+ +skipped=\d+)', re.MULTILINE)
 
@@ -51,13 +58,14 @@ class Sample:
 
 
 class Bench:
-    """Runs scenarios against a target.
+    """Runs scenarios against targets.
 
+    :param targets: by the name that scenarios have for them.
     :param folder: scratch space; every run gets a fresh home in it.
     """
 
-    def __init__(self, target: Target, folder: Path) -> None:
-        self._target = target
+    def __init__(self, targets: Mapping[str, Machine], folder: Path) -> None:
+        self._targets = targets
         self._folder = folder
         self._files = folder / 'files'
         self._files.mkdir()
@@ -71,19 +79,20 @@ class Bench:
         :param prefix: command to run the scenario under, for example a profiler.
         :raises BenchError: the scenario failed.
         """
+        port = self._targets[scenario.target].port
         if not delay:
-            return self._run(engine, scenario, self._target.port, prefix)
-        with Relay(self._target.port, delay) as relay:
+            return self._run(engine, scenario, port, prefix)
+        with Relay(port, delay) as relay:
             return self._run(engine, scenario, relay.port, prefix)
 
     def count_traffic(self, engine: Engine, scenario: Scenario) -> Traffic:
         """Run once through a relay and return what crossed it."""
-        with Relay(self._target.port) as relay:
+        with Relay(self._targets[scenario.target].port) as relay:
             self._run(engine, scenario, relay.port, ())
         return relay.traffic
 
     def _run(self, engine: Engine, scenario: Scenario, port: int, prefix: tuple[str, ...]) -> Sample:
-        self._target.reset()
+        self._targets[scenario.target].reset()
         # A short path: the control sockets of ssh are in it, and a socket's path may have 107 bytes.
         home = Path(tempfile.mkdtemp(prefix='h', dir=self._folder))
         try:
@@ -92,25 +101,25 @@ class Bench:
             shutil.rmtree(home, ignore_errors=True)
 
     def _run_in(self, home: Path, engine: Engine, scenario: Scenario, port: int, prefix: tuple[str, ...]) -> Sample:
-        self._target.write_ssh_config(home / 'ssh_config', port)
-        ssh_args = f'-F {home}/ssh_config -C -o ControlMaster=auto -o ControlPersist=60s'
-        engine.write_config(home / 'ansible.cfg', ssh_args, scenario.forks)
-        self._write_inventory(home / 'hosts.ini', engine, scenario)
-        variables = {'bench_work': str(self._target.work), 'bench_files': str(self._files)}
+        target = self._targets[scenario.target]
+        engine.write_config(home / 'ansible.cfg', target.settings(home, port), scenario.forks)
+        _write_inventory(home / 'hosts.ini', {
+            'ansible_connection': engine.prefix + target.connection, **target.variables()}, scenario.hosts)
+        variables = {'bench_work': str(target.work), 'bench_files': str(self._files)}
         variables['bench_app_account'] = APPLICATION
         log = home / 'output.log'
         argv = scenario.argv(f'{engine.venv}/bin', str(PLAYBOOKS), str(home / 'hosts.ini'), variables)
         spec = {
             'argv': [*prefix, *argv],
             'cwd': str(home),
-            'env': environment(home, engine),
+            'env': {**environment(home, engine), **target.environment()},
             'log': str(log),
             'timeout': LONG_TIMEOUT if scenario.on_request else RUN_TIMEOUT,
             'watch_memory': scenario.memory_budget is not None,
         }
-        before = self._target.cpu()
+        before = target.cpu()
         result = supervise(spec)
-        left_there = self._target.settle()
+        left_there = target.settle()
         output = log.read_text(errors='replace') if log.exists() else ''
         if result['status'] or result['timed_out']:
             why = 'took too long' if result['timed_out'] else f'ended with status {result["status"]}'
@@ -118,17 +127,18 @@ class Bench:
         return Sample(
             wall=result['wall'],
             controller_cpu=result['user'] + result['system'],
-            target_cpu=self._target.cpu() - before,
+            target_cpu=target.cpu() - before,
             left_here=result['left'],
             left_there=left_there,
             outcome=_outcome(output),
             memory=result['peak_kib'] / 1024,
         )
 
-    def _write_inventory(self, path: Path, engine: Engine, scenario: Scenario) -> None:
-        variables = ''.join(f'{name}={value}\n' for name, value in engine.variables.items())
-        hosts = ''.join(f'web{number}\n' for number in range(1, scenario.hosts + 1))
-        path.write_text(f'[web]\n{hosts}\n[web:vars]\n{variables}')
+
+def _write_inventory(path: Path, variables: dict[str, str], hosts: int) -> None:
+    names = ''.join(f'web{number}\n' for number in range(1, hosts + 1))
+    lines = ''.join(f'{name}={value}\n' for name, value in variables.items())
+    path.write_text(f'[web]\n{names}\n[web:vars]\n{lines}')
 
 
 def supervise(spec: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ class Scenario:
     :ivar forks: how many hosts are worked on at a time.
     :ivar memory_budget: MiB that the controller's processes may take besides the ssh clients, if that is measured.
     :ivar on_request: it is left out unless it is named.
+    :ivar target: ``ssh`` for the throw-away sshd, ``docker`` for a container.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Scenario:
     forks: int = 20
     memory_budget: float | None = None
     on_request: bool = False
+    target: str = 'ssh'
 
     def argv(self, bin_dir: str, playbooks: str, inventory: str, variables: dict[str, str]) -> list[str]:
         """Return the command line that runs this scenario."""
@@ -57,6 +59,8 @@ SCENARIOS = {
         # 300 MiB for 200 hosts, 1 MiB for each further one.
         Scenario('scale', '10 tasks on 300 hosts', 300, 3000, 'hosts.yml', forks=200, memory_budget=400,
                  on_request=True),
+        Scenario('docker-converge', '40-task role in a Docker container', 1, 41, 'converge.yml', 1.5, 5,
+                 on_request=True, target='docker'),
     )
 }
 

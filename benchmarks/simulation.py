@@ -67,9 +67,9 @@ def _spec(home: Path, path: Path, hosts: int, engine: Engine, nofile: int) -> di
     client = home / 'ssh'
     client.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {CHECKOUT}/benchmarks/simulated.py --ssh {path}\n')
     client.chmod(0o755)
-    engine.write_config(home / 'ansible.cfg', '', FORKS)
-    with (home / 'ansible.cfg').open('a') as config:
-        config.write(f'ssh_executable = {client}\n')
+    engine.write_config(home / 'ansible.cfg', {
+        'defaults': {'pipelining': 'True'},
+        'ssh_connection': {'ssh_args': '', 'pipelining': 'True', 'ssh_executable': str(client)}}, FORKS)
     (home / 'hosts.ini').write_text(''.join(f'sim{number}\n' for number in range(hosts)))
     limit = ['prlimit', f'--nofile={nofile}:{nofile}'] if nofile else []
     argv = [*limit, f'{engine.venv}/bin/ansible-playbook', '-i', str(home / 'hosts.ini'), f'{PLAYBOOKS}/hosts.yml']

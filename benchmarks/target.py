@@ -9,6 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from benchmarks.engines import Settings
 from benchmarks.paths import BenchError
 from benchmarks.processes import (
     adopt_orphans,
@@ -71,6 +72,9 @@ def missing_requirements() -> list[str]:
 class Target:
     """The accounts, the sshd and the files by which engines reach it; a context manager that removes all of it."""
 
+    #: The name of Ansible's connection plugin, which engines may know by another name.
+    connection = 'ssh'
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = _free_port()
@@ -101,9 +105,23 @@ class Target:
         self._remove_accounts()
         shutil.rmtree(self.work, ignore_errors=True)
 
-    def write_ssh_config(self, path: Path, port: int) -> None:
-        """Write the client configuration that makes ``web1``, ``web2``, … this target, reached at `port`."""
+    def settings(self, home: Path, port: int) -> Settings:
+        """Return lines of ansible.cfg by which ``web1``, ``web2``, … are the target, reached at `port`.
+
+        With what a user who cares about speed sets for stock Ansible. ssh's own configuration is written into `home`.
+        """
+        path = home / 'ssh_config'
         path.write_text(SSH_CONFIG.format(port=port, login=LOGIN, folder=self.folder))
+        return {'defaults': {'pipelining': 'True'}, 'ssh_connection': {
+            'ssh_args': f'-F {path} -C -o ControlMaster=auto -o ControlPersist=60s', 'pipelining': 'True'}}
+
+    def variables(self) -> dict[str, str]:
+        """Return the variables of its hosts."""
+        return {}
+
+    def environment(self) -> dict[str, str]:
+        """Return what engines need in their environment."""
+        return {}
 
     def settle(self, seconds: float = 2) -> list[str]:
         """Wait for the sessions of the last run to end; end and return what is there after `seconds`."""
