@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple, NoReturn
 
-from ansible_mitogen.mux.api import Completed, Either, ModuleCall
+from ansible_mitogen.mux.api import Completed, Either, ModuleCall, Step
 
 #: The module that looks.
 STAT = 'ansible.modules.stat'
@@ -74,6 +74,19 @@ class Foresight:
             return None
         self._next = following
         return Either(following, asked['path'], bool(asked.get('follow')), self._size, self._sha1)
+
+    @staticmethod
+    def glances(either: Either | None) -> list[Step]:
+        """Return the steps after which there is no need to look if one fails; none if only the module can tell."""
+        # What a path that begins with another character is relative to, or expands to, is the module's affair.
+        if either is None or not either.path.startswith('/') or '$' in either.path:
+            return []
+        return [('must_exist', either.path, either.follow)]
+
+    @staticmethod
+    def found_nothing() -> bytes:
+        """Return what the look would have printed of a path at which there is nothing."""
+        return json.dumps({'changed': False, 'stat': {'exists': False}}).encode()
 
     def found_unchanged(self, either: Either, outcome: Completed) -> bytes:
         """Take the outcome of what was run instead, and return what the look would have printed, as far as it matters.

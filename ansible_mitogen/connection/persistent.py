@@ -275,18 +275,25 @@ class PersistentConnection(Diagnosis):
                either: Either | None) -> Result:
         def run(client: MuxClient, context: ContextInfo) -> Result:
             done = None
-            before = Before(self._staging.steps, int(in_account))
+            steps, above = self._staging.steps, int(in_account)
             if call is not None:
+                before = Before([*steps, *Foresight.glances(either)], above)
                 try:
                     done = client.run_module(context, _in_own(context, call), before, either and replace(
                         either, call=_in_own(context, either.call)))
                 except (HopFailed, JobFailed) as exc:
                     self._note('the module is run by a shell: %s', exc)
+                except StageFailed as exc:
+                    if exc.step < len(steps):
+                        raise
+                    self._note('it need not run: %s', exc)
+                    self._staging.done()
+                    return 0, Foresight.found_nothing(), b''
             if done is None:
                 done = client.run_command(context, argv, stdin, tty, cwd=None if in_account else self._directory(),
-                                          before=before)
-            if before.steps:
-                self._note('done before it: %s', ', '.join(str(step[0]) for step in before.steps))
+                                          before=Before(steps, above))
+            if steps:
+                self._note('done before it: %s', ', '.join(str(step[0]) for step in steps))
                 self._staging.done()
             if call is not None:
                 self._note_module(call, context, done)

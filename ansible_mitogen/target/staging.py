@@ -92,8 +92,22 @@ def remove_folder(path: str) -> None:
         return
 
 
+def must_exist(path: str, follow: bool) -> None:
+    """Go on if there may be something at a path.
+
+    :param follow: a symbolic link counts as what it points to.
+    :raises FileNotFoundError: there is nothing. Of all else that goes wrong the job has to tell.
+    """
+    try:
+        os.stat(path) if follow else os.lstat(path)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError):
+        return
+
+
 _STEPS: Dict[str, Callable[..., None]] = {
-    func.__name__: func for func in (make_folder, put_file, make_usable, share, remove_folder)}
+    func.__name__: func for func in (make_folder, put_file, make_usable, share, remove_folder, must_exist)}
 
 
 def perform(steps: List[List[Any]], then: List[Any], econtext: Any) -> List[Any]:

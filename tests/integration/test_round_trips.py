@@ -112,6 +112,22 @@ def test_failed_task_leaves_no_folder_behind(
     leftovers.assert_none()
 
 
+def test_a_file_that_is_not_there_is_not_looked_at_by_a_module(
+    project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers
+) -> None:
+    project.add_host('web1', sshd.variables(accounts.plain))
+    run = project.play('''
+        - {name: absent, copy: {content: text, dest: "/var/tmp/{{ ansible_user }}-new"}}
+        - {name: present, copy: {content: other, dest: "/var/tmp/{{ ansible_user }}-new"}}
+        - {name: removed, file: {path: "/var/tmp/{{ ansible_user }}-new", state: absent}}
+    ''', MITOGEN, arguments=['-vvv']).assert_ok()
+    assert [run.task(name).result['changed'] for name in ('absent', 'present')] == [True, True]
+    absent, present = (part.partition('TASK [')[0] for part in run.output.split('TASK [')[-3:-1])
+    assert ('it need not run' in absent, 'module ansible.modules.stat' in absent) == (True, False)
+    assert ('it need not run' in present, 'module ansible.modules.stat' in present) == (False, True)
+    leftovers.assert_none()
+
+
 def test_hooks_that_are_switched_off_leave_each_step_as_it_was(
     project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers
 ) -> None:

@@ -39,6 +39,21 @@ def test_a_step_that_fails_is_named_and_nothing_after_it_happens(tmp_path: Path,
     assert os.listdir(tmp_path / 'x') == [] and econtext.routed == []
 
 
+@pytest.mark.parametrize('follow', [False, True])
+def test_what_must_exist_stops_all_if_there_is_nothing(tmp_path: Path, econtext: Any, follow: bool) -> None:
+    (tmp_path / 'link').symlink_to('nowhere')
+    (tmp_path / 'file').write_text('')
+    found = {}
+    # Not a folder, a name that is too long, and one that no system knows: the job says what is wrong with these.
+    for name in ('file', 'link', 'missing', 'file/x', 'n' * 300, 'a\0b'):
+        answer = staging.perform([['must_exist', str(tmp_path / name), follow]], [7, 110, 1234, b'go'], econtext)
+        assert answer in ([], [0, 2, 'No such file or directory'])
+        assert econtext.routed == ([] if answer else [Frame(7, 0, 0, 110, 1234, DATA, b'go')])
+        econtext.routed.clear()
+        found[name] = not answer
+    assert found == {'file': True, 'link': not follow, 'missing': False, 'file/x': True, 'n' * 300: True, 'a\0b': True}
+
+
 def test_a_folder_that_someone_else_made_is_not_taken(tmp_path: Path, econtext: Any) -> None:
     (tmp_path / 'x').mkdir()
     assert staging.perform([['make_folder', str(tmp_path), str(tmp_path / 'x'), False]], [], econtext)[:2] == [0, 17]

@@ -32,6 +32,15 @@ def test_module_that_ran_instead_is_not_run_again():
     assert foresight.outcome_of(NEXT) is None
 
 
+@pytest.mark.parametrize('path, glances', [
+    ('/etc/x', [('must_exist', '/etc/x', False)]), ('~/x', []), ('x', []), ('/$HOME/x', [])])
+def test_a_glance_is_enough_only_where_the_path_says_what_it_is(path, glances):
+    either = Foresight(7, SHA1, lambda: NEXT).either(
+        call(STAT, path=path, follow=False, get_checksum=True, checksum_algorithm='sha1'))
+    assert Foresight.glances(either) == glances
+    assert Foresight.glances(None) == []
+
+
 def test_outcome_is_not_that_of_another_call():
     foresight = Foresight(7, SHA1, lambda: NEXT)
     foresight.found_unchanged(foresight.either(LOOK), Completed(0, b'', b'', 1.0, 1, other_ran=True))
