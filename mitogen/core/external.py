@@ -271,8 +271,9 @@ def main(config: Dict[str, Any], *bundles: bytes) -> None:
         # It leads a process group already.
         pass
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    fds = os.dup(0), os.dup(1)
+    # First: it becomes stderr where that is closed, whose number one of the others would get otherwise.
     null = os.open(os.devnull, os.O_RDWR)
+    fds = os.dup(0), os.dup(1)
     os.dup2(null, 0)
     if null > 2:
         os.close(null)

@@ -416,6 +416,18 @@ end(router)
     wait_until(lambda: not alive(found['pids']), GONE, 'all are gone')
 
 
+def test_a_program_on_the_way_may_have_closed_stderr():
+    found = run('''
+router = Router()
+command = 'exec 2>&-; ' + bootstrap_command([sys.executable])
+context = router.open(ChildSpec(['sh', '-c', command], 'full', zygote=True), None, lambda text: None)
+job = start_job(router, context, ['sh', '-c', 'cat; echo out; echo err >&2']).get(SOON)
+tell(answer=context.call(remote.double, 3), out=[job['stdout'].decode(), job['stderr'].decode()])
+end(router)
+''')
+    assert found == {'answer': 6, 'out': ['out\n', 'err\n']}
+
+
 def test_a_limit_of_64_descriptors_is_enough_and_running_out_is_told():
     found = run('''
 import resource
