@@ -12,7 +12,7 @@ from ansible_mitogen.connection.become import BecomeDialogue, BecomeWatch
 from ansible_mitogen.connection.outcome import TransportFailed
 from ansible_mitogen.connection.persistent import PersistentConnection
 from ansible_mitogen.connection.steps import Silent, Step
-from ansible_mitogen.mux.api import Hop, HopFailed, ModuleCall
+from ansible_mitogen.mux.api import ACCOUNT, Hop, HopFailed, ModuleCall
 
 #: Seconds for a Python to start on this machine, however busy it is.
 _START_DEADLINE = 60.0
@@ -31,15 +31,17 @@ class LocalConnection(PersistentConnection):
             raise AnsibleConnectionFailure('The process for local tasks ended: %s' % to_text(exc.output)) from exc
 
     def _login_step(self, bootstrap: str) -> Step:
-        return Step(Hop(argv=('/bin/sh', '-c', bootstrap), name='local', key='local', deadline=_START_DEADLINE),
-                    Silent())
+        # The key says that it leads to no other host.
+        return Step(Hop(argv=('/bin/sh', '-c', bootstrap), name='local', key=ACCOUNT + 'local',
+                        deadline=_START_DEADLINE), Silent())
 
     def _way_to_account(self, bootstrap: str) -> list[Step]:
         return []
 
     def _leaves_to_stock(self, call: ModuleCall | None, in_account: bool) -> bool:
-        # What a become program says beside the prompt is there in each task under stock, and once here.
-        return (call is None and not in_account) or (in_account and not self._strips_preamble())
+        # What a become program says beside the prompt belongs to the output of each command, unless it is stripped,
+        # which it is not where there was no prompt. Of a module's output only the JSON counts.
+        return call is None or (in_account and not self._strips_preamble())
 
     def _wants_no_pipelining(self) -> bool:
         return not self._strips_preamble()

@@ -19,7 +19,7 @@ from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
 
 from ansible_mitogen import ansiballz, link
-from ansible_mitogen.connection import housekeeping
+from ansible_mitogen.connection import accounts, housekeeping
 from ansible_mitogen.connection.become import BecomeDialogue, BecomeWatch
 from ansible_mitogen.connection.diagnosis import Diagnosis, without_secrets
 from ansible_mitogen.connection.foresight import Foresight, Heard, Rehearsal, borrowed
@@ -31,6 +31,7 @@ from ansible_mitogen.connection.staging import Staging
 from ansible_mitogen.connection.steps import Step
 from ansible_mitogen.connection.via import ViaChoice
 from ansible_mitogen.mux.api import (
+    ACCOUNT,
     NOT_OPENED,
     Before,
     ContextInfo,
@@ -275,6 +276,9 @@ class PersistentConnection(Diagnosis):
                either: Either | None) -> Result:
         def run(client: MuxClient, context: ContextInfo) -> Result:
             done = None
+            if accounts.may_be_changed(call, argv):
+                # A process of an account, idle as it is, would keep it from being removed.
+                client.close_accounts(context)
             steps, above = self._staging.steps, int(in_account)
             if call is not None:
                 before = Before([*steps, *Foresight.glances(either)], above)
@@ -473,7 +477,7 @@ class PersistentConnection(Diagnosis):
         command, identity = watch.account_command(bootstrap, self._shell)
         directory = self._directory()
         hop = Hop(argv=('/bin/sh', '-c', command), name='%s %s' % (watch.plugin.name, watch.user()),
-                  key='%s in %s' % (identity, directory), needs_tty=needs_tty, may_prompt=True,
+                  key='%s%s in %s' % (ACCOUNT, identity, directory), needs_tty=needs_tty, may_prompt=True,
                   deadline=self._become_deadline(), cwd=directory, sources=READ_BY_BECOME)
         return Step(hop, self._become_dialogue(watch), changes_account=True)
 

@@ -258,6 +258,12 @@ class MuxClient:
             exchange.send(protocol.CLOSE_IDLE, {})
             exchange.receive()
 
+    def close_accounts(self, context: ContextInfo) -> None:
+        """End the idle contexts of other accounts of the host that a context is on."""
+        with self._lock, _Exchange(self) as exchange:
+            exchange.send(protocol.CLOSE_ACCOUNTS, {'context': _reference(context)})
+            exchange.receive()
+
     def shutdown(self) -> None:
         """End the multiplexer, with all contexts. One that is gone already is no error."""
         with self._lock:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from ansible_mitogen.mux.api import ACCOUNT
 from ansible_mitogen.mux.protocol import HopSpec
 
 LOG = logging.getLogger('mux.hops')
@@ -81,6 +82,14 @@ class Entry:
     def is_interpreter(self) -> bool:
         """Whether it is another interpreter in the account of the context before it."""
         return self.key[-1].startswith(INTERPRETER)
+
+    @property
+    def login(self) -> 'Entry | None':
+        """The context on the way here which is that of a login to the host; None on this process's own machine."""
+        entry: Entry | None = self
+        while entry is not None and entry.key[-1].startswith((ACCOUNT, INTERPRETER)):
+            entry = entry.parent
+        return entry
 
     @property
     def first_hop(self) -> 'Entry':
@@ -346,6 +355,28 @@ class HopTable:
             if other.key[:len(entry.key)] == entry.key:
                 other.closing = True
                 del self._open[other.key]
+
+    def close_accounts(self, beside: Entry, then: Callable[[], None]) -> None:
+        """End what is idle of a host's other accounts.
+
+        :param beside: the context, on that host, that goes on.
+        :param then: called when they are gone, maybe before this returns.
+        """
+        login = beside.login
+        doomed = [entry for entry in self._open.values() if entry.parent is login and not entry.busy
+                  and entry.key[-1].startswith(ACCOUNT) and beside.key[:len(entry.key)] != entry.key]
+        left = len(doomed)
+
+        def gone() -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                then()
+        for entry in doomed:
+            entry.when_gone.append(gone)
+            self.close(entry)
+        if not doomed:
+            then()
 
     def end_batch(self) -> None:
         """End what is idle: the hosts of a batch are done with.

@@ -49,6 +49,7 @@ STAGE = 13  #: ``{context, steps, wait}``: see :mod:`ansible_mitogen.target.stag
 HOME = 14  #: ``{context, name}``; answered by DONE with ``{path, round_trips}``, or FAILED
 USAGE = 15  #: ``{}``; answered by DONE with the costs of the request's label so far, which are forgotten then
 CLOSE_IDLE = 16  #: ``{}``; answered by DONE
+CLOSE_ACCOUNTS = 17  #: ``{context}``; answered by DONE
 
 # Answers of the multiplexer.
 PROMPT = 20  #: ``{hop, output}``
@@ -73,7 +74,7 @@ CONTINUATIONS = frozenset([TYPE, ABANDON, CHUNK_OF_FILE, END_OF_FILE])
 _HOP_TYPES: tuple[Any, ...] = (list, str, str, bool, bool, (int, float), (str, NoneType), (dict, NoneType), list)
 
 _RAW_KINDS = frozenset([ATTACH, CHUNK_OF_FILE, OUTPUT])
-_KINDS = frozenset(range(OPEN, CLOSE_IDLE + 1)) | frozenset(range(PROMPT, FAILED + 1))
+_KINDS = frozenset(range(OPEN, CLOSE_ACCOUNTS + 1)) | frozenset(range(PROMPT, FAILED + 1))
 
 
 class Packet(NamedTuple):
@@ -116,6 +117,7 @@ FIELDS: dict[int, dict[str, Any]] = {
     PUT: {**_CONTEXT, 'path': (str, NoneType), 'mode': (int, NoneType), 'content': (bytes, NoneType)},
     FETCH: {**_CONTEXT, 'path': str},
     CLOSE: _CONTEXT,
+    CLOSE_ACCOUNTS: _CONTEXT,
     STAGE: {**_CONTEXT, 'steps': list, 'wait': bool},
     HOME: {**_CONTEXT, 'name': str},
 }

@@ -115,6 +115,7 @@ class Service:
             protocol.PUT: self._put, protocol.FETCH: self._fetch, protocol.CLOSE: self._close,
             protocol.SHUTDOWN: self._shutdown, protocol.STAGE: self._stage, protocol.HOME: self._home,
             protocol.USAGE: self._usage, protocol.CLOSE_IDLE: self._close_idle,
+            protocol.CLOSE_ACCOUNTS: self._close_accounts,
         }
         router.add_handler(self._on_get_code, handles.GET_CODE, source=ANYONE)
 
@@ -289,6 +290,11 @@ class Service:
     def _close_idle(self, fields: dict[str, Any], exchange: Exchange, attached: bytes) -> None:
         self._table.end_batch()
         exchange.finish(protocol.DONE, {})
+
+    def _close_accounts(self, fields: dict[str, Any], exchange: Exchange, attached: bytes) -> None:
+        entry = self._entry(fields, exchange)
+        if entry is not None:
+            self._table.close_accounts(entry, lambda: exchange.finish(protocol.DONE, {}))
 
     def _shutdown(self, fields: dict[str, Any], exchange: Exchange, attached: bytes) -> None:
         exchange.finish(protocol.DONE, {})

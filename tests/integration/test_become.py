@@ -1,10 +1,13 @@
 """Becoming another account: the stock plugins' own commands and prompts, and anybody's plugin."""
 
+import os
+import secrets
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.harness.accounts import Account, Accounts
+from tests.harness.accounts import MARK, Account, Accounts
 from tests.harness.engines import MITOGEN, Engine
 from tests.harness.probes import GATE, GATE_PLUGIN, PROBE
 from tests.harness.project import Project
@@ -199,6 +202,60 @@ def test_files_of_an_unprivileged_account(engine: Engine, project: Project, sshd
         'secret', 0o600, accounts.other.uid)
     assert (accounts.other.home / 'page').read_text() == f'page of {accounts.other.name}'
     assert Path(project.folder, 'fetched').read_text() == 'secret'
+
+
+#: Says something on each call, and sudo's own words.
+NOISY_SUDO = '#!/bin/sh\necho noise of sudo >&2\nexec sudo "$@"\n'
+
+
+def test_what_sudo_says_is_output_of_a_local_command(engine: Engine, project: Project, accounts: Accounts) -> None:
+    stub = project.write('noisy-sudo', NOISY_SUDO, 0o755)
+    project.add_host('here', ansible_connection='local', ansible_python_interpreter='/usr/bin/python3',
+                     ansible_become_exe=str(stub), ansible_become_user=accounts.other.name)
+    run = project.play('''
+        - name: module
+          command: id -un
+          args: {chdir: /}
+        - name: raw
+          raw: cd /; id -un
+        - name: raw again
+          raw: cd /; id -un
+    ''', engine, keywords={'become': True}).assert_ok()
+    module, *raw = (run.task(name).result for name in ('module', 'raw', 'raw again'))
+    assert (module['stdout'], module['stderr']) == (accounts.other.name, '')
+    assert {(result['stdout'], result['stderr']) for result in raw} == {
+        (accounts.other.name + '\n', 'noise of sudo\n')}
+
+
+@pytest.mark.parametrize('way', ['ssh', 'local'])
+def test_an_account_that_tasks_ran_in_can_be_removed(
+    way: str, project: Project, sshd: Sshd, accounts: Accounts
+) -> None:
+    name, uid = f'mt{secrets.token_hex(3)}gone', 30000 + secrets.randbelow(20000)
+    project.add_host('web1', sshd.variables(accounts.nopasswd) if way == 'ssh' else {
+        'ansible_connection': 'local', 'ansible_python_interpreter': '/usr/bin/python3'})
+    step = '''
+        - name: make, {number}
+          user: {{name: {name}, uid: {uid}, comment: "{comment}", create_home: false}}
+        - name: use, {number}
+          command: id -un
+          args: {{chdir: /}}
+          become_user: {name}
+        - name: remove, {number}
+          {remove}
+    '''
+    removals = [f'user: {{name: {name}, state: absent}}', f'command: userdel {name}']
+    if way == 'ssh':
+        removals.append(f'raw: PATH=$PATH:/usr/sbin userdel {name}')
+    tasks = ''.join(step.format(number=number, name=name, uid=uid, comment=f'{MARK} {os.getpid()}', remove=remove)
+                    for number, remove in enumerate(removals))
+    try:
+        run = project.play(tasks, MITOGEN, keywords={'become': True}).assert_ok()
+    finally:
+        subprocess.run(['userdel', '--force', name], capture_output=True)
+    for number in range(len(removals)):
+        assert run.task(f'use, {number}').result['stdout'] == name
+        assert not run.task(f'remove, {number}').result.get('stderr')
 
 
 def test_become_is_done_once_for_an_account(project: Project, sshd: Sshd, accounts: Accounts) -> None:

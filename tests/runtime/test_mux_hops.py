@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ansible_mitogen.mux import hops
+from ansible_mitogen.mux.api import ACCOUNT
 from ansible_mitogen.mux.hops import AbandonedError, HopTable, NotOpenError, Request
 from ansible_mitogen.mux.protocol import HopSpec
 from mitogen.core.errors import StreamError
@@ -289,6 +290,35 @@ def test_the_end_of_a_batch_closes_what_is_idle_and_no_other_batch_wants(world: 
         world.table.end_batch()
         wanted = [] if name == 'web4' else [shared.entry.context]
         assert world.ended[before:] == [*wanted, host.entry.context]
+
+
+def test_idle_accounts_beside_one_are_closed_and_waited_for(world: Any) -> None:
+    login = Asker(world, 'web1')
+    sudo, idle, busy = (Asker(world, 'web1', ACCOUNT + name) for name in ('root', 'idle', 'busy'))
+    others = [Asker(world, *keys) for keys in (
+        ('web1', 'behind web1'), ('web2', ACCOUNT + 'idle'), (ACCOUNT + 'here',))]
+    interpreter = Asker(world, 'web1', ACCOUNT + 'root', hops.INTERPRETER + '/opt/python')
+    world.run()
+    busy.entry.take()
+    told: list[str] = []
+    world.table.close_accounts(interpreter.entry, lambda: told.append('gone'))
+    assert world.ended == [idle.entry.context]
+    assert not told
+    world.lose(idle.entry.context)
+    assert told == ['gone']
+    world.table.close_accounts(sudo.entry, lambda: told.append('nothing to close'))
+    assert told == ['gone', 'nothing to close']
+    world.table.close_accounts(login.entry, lambda: None)
+    assert world.ended[1:] == [sudo.entry.context]
+    assert not any(other.entry.closing for other in others)
+
+
+def test_accounts_of_the_controller_are_closed_as_well(world: Any) -> None:
+    local, idle = Asker(world, ACCOUNT + 'local'), Asker(world, ACCOUNT + 'idle')
+    world.run()
+    world.table.close_accounts(local.entry, lambda: None)
+    assert world.ended == [idle.entry.context]
+    assert not local.entry.closing
 
 
 def test_without_descriptors_the_longest_idle_context_is_closed(world: Any) -> None:

@@ -78,10 +78,17 @@ def test_plain_commands_and_files_are_left_to_the_stock_class(connect, mux, tmp_
 
 def test_other_account_is_one_hop(connect, mux, tmp_path):
     connection = connect('sudo', become_user='app')
-    connection.exec_command(build(connection, 'id'))
+    connection.exec_command(build(connection, '/usr/bin/python3'), in_data=ansiballz_call())
     [hop] = mux.hops
     assert (hop.name, hop.cwd) == ('sudo app', str(tmp_path))
-    assert mux.made('command') == [[['/bin/sh', '-c', 'id'], b'', False, None]]
+    assert len(mux.made('module')) == 1
+
+
+def test_commands_of_another_account_are_left_to_the_stock_class(connect, mux):
+    connection = connect('sudo', become_exe='echo noise >&2; sh -c \'eval "$5"\' sh', become_flags='')
+    command = connection.become.build_become_command('echo out', connection._shell)
+    assert connection.exec_command('/bin/sh -c ' + shlex.quote(command)) == (0, b'out\n', b'noise\n')
+    assert mux.asked == []
 
 
 def test_user_is_the_one_who_runs_ansible(connect):
@@ -93,13 +100,13 @@ def test_user_is_the_one_who_runs_ansible(connect):
 
 def test_refusals_are_in_the_words_of_the_stock_class(connect, mux):
     connection = connect('sudo')
-    command = build(connection, 'id')
+    command = build(connection, '/usr/bin/python3')
     mux.fails = [('open', HopFailed(0, 'exited', 'sudo ended', b'sudo: a password is required\n', 1))]
     with pytest.raises(AnsibleError, match='^Premature end of stream waiting for become success.\n'):
-        connection.exec_command(command)
+        connection.exec_command(command, in_data=ansiballz_call())
     mux.fails = [('open', HopFailed(0, 'timeout', 'no answer', b'[sudo] code: ', None))]
     with pytest.raises(AnsibleConnectionFailure, match='^Timed out waiting for become success.\n'):
-        connection.exec_command(command)
+        connection.exec_command(command, in_data=ansiballz_call())
 
 
 def test_python_that_cannot_start_is_left_to_the_stock_class(connect, mux):
