@@ -5,6 +5,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,10 @@ class Sshd:
     """An sshd in the foreground, under a warden.
 
     :param folder: for keys, configuration and log; readable by every account.
+    :param emptied: more folders that its sessions have of their own, empty, where the machine allows that.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, emptied: Sequence[str] = ()) -> None:
         self.folder = folder
         folder.mkdir(mode=0o755)
         self.key = generate_key(folder / 'key')
@@ -78,20 +80,21 @@ class Sshd:
         self._config.write_text(CONFIG.format(port=self.port, folder=folder))
         # sshd separates privileges into this folder, which a machine that never booted its own sshd lacks.
         os.makedirs('/run/sshd', mode=0o755, exist_ok=True)
-        self.private = self._make_private_folders()
+        self.private = self._make_private_folders(emptied)
         self._warded = self._start()
         if not self._warded.is_private:
             self.private.clear()
 
-    def _make_private_folders(self) -> dict[str, Path]:
+    def _make_private_folders(self, emptied: Sequence[str]) -> dict[str, Path]:
         """Folders that this sshd's sessions have instead of those that all programs of the machine share."""
         root_settings = Path(pwd.getpwuid(0).pw_dir, '.ansible')
         root_settings.mkdir(mode=0o700, exist_ok=True)
         private = {}
-        for shared in ('/tmp', '/dev/shm', str(root_settings)):
+        modes = {'/tmp': 0o1777, '/dev/shm': 0o1777, str(root_settings): 0o700, **dict.fromkeys(emptied, 0o755)}
+        for shared, mode in modes.items():
             folder = self.folder / ('private' + shared.replace('/', '-'))
             folder.mkdir()
-            folder.chmod(0o700 if shared == str(root_settings) else 0o1777)
+            folder.chmod(mode)
             private[shared] = folder
         return private
 
