@@ -1,5 +1,6 @@
-"""The collections that have connection plugins for containers, as the ``ansible`` package ships them."""
+"""The collections that have connection plugins, as the ``ansible`` package ships them."""
 
+import hashlib
 import subprocess
 import sys
 import tempfile
@@ -11,8 +12,8 @@ from tests.harness import images, locks
 #: The package for each ansible-core, and the only way to get these collections without asking Galaxy.
 PACKAGES = {'2.16': '9.13.0', '2.17': '10.7.0', '2.18': '11.13.0', '2.19': '12.3.0', '2.20': '13.8.0', '2.21': '14.5.0'}
 
-WANTED = ('ansible/posix', 'community/docker', 'community/general', 'community/library_inventory_filtering_v1',
-          'community/okd', 'containers/podman', 'kubernetes/core')
+WANTED = ('ansible/netcommon', 'ansible/posix', 'ansible/utils', 'community/docker', 'community/general',
+          'community/library_inventory_filtering_v1', 'community/okd', 'containers/podman', 'kubernetes/core')
 
 
 def collections_path(core: str) -> Path:
@@ -21,7 +22,8 @@ def collections_path(core: str) -> Path:
     :param core: version of ansible-core, like ``2.19``.
     :raises RuntimeError: it cannot be made.
     """
-    folder = images.cache() / 'collections' / PACKAGES[core]
+    content = hashlib.sha256(repr(WANTED).encode()).hexdigest()[:8]
+    folder = images.cache() / 'collections' / f'{PACKAGES[core]}-{content}'
     with locks.exclusive(images.cache() / 'collections.lock'):
         if not folder.exists():
             _make(folder, PACKAGES[core])
