@@ -23,7 +23,8 @@ _MAKE = re.compile(
 _REMOVE = re.compile(r'rm -f -r (%s) > /dev/null 2>&1' % _PATH, re.ASCII)
 _SHARE = ('setfacl', '-m')
 _GRANT = re.compile(r'u:([^:]+):([rwxX-]+)')
-_USABLE = ('chmod', 'u+rwx')
+#: ansible-core 2.16 adds no more than the last.
+_USABLE = {'u+rwx': 'rwx', 'u+x': 'x'}
 
 
 class Chore(NamedTuple):
@@ -58,7 +59,7 @@ def recognise(command: str) -> Chore | None:
 
 
 def _recognise_words(inner: str) -> Chore | None:
-    if not inner.startswith((_SHARE[0], _USABLE[0])):
+    if not inner.startswith(('chmod ', _SHARE[0])):
         return None
     try:
         words = shlex.split(inner)
@@ -66,8 +67,9 @@ def _recognise_words(inner: str) -> Chore | None:
         return None
     if shlex.join(words) != inner:
         return None
-    if tuple(words[:2]) == _USABLE:
-        return Chore(('make_usable', words[2:]), tuple(words[2:]))
+    if words[0] == 'chmod':
+        added = _USABLE.get(words[1])
+        return Chore(('make_usable', words[2:], added), tuple(words[2:])) if added is not None else None
     grant = _GRANT.fullmatch(words[2]) if tuple(words[:2]) == _SHARE and len(words) > 3 else None
     return Chore(('share', grant[1], grant[2], words[3:]), tuple(words[3:])) if grant is not None else None
 

@@ -51,10 +51,14 @@ def put_file(path: str, mode: int, content: bytes) -> None:
     files.write_whole(path, mode, content)
 
 
-def make_usable(paths: List[str]) -> None:
-    """Give their owner all permissions: ``chmod u+rwx``."""
+def make_usable(paths: List[str], permissions: str = 'rwx') -> None:
+    """Give permissions to the owner of files, like ``chmod u+rwx``.
+
+    :param permissions: ``rwx``, or ``x`` alone.
+    """
+    bits = stat.S_IRWXU if permissions == 'rwx' else stat.S_IXUSR
     for path in paths:
-        os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) | stat.S_IRWXU)
+        os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) | bits)
 
 
 def share(account: str, permissions: str, paths: List[str]) -> None:

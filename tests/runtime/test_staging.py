@@ -24,10 +24,11 @@ def test_steps_are_done_in_order_and_the_message_is_passed_on(tmp_path: Path, ec
     folder = tmp_path / 'a/b/tmp-1'
     steps = [['make_folder', str(folder.parent), str(folder), False],
              ['put_file', str(folder / 'f'), 0o400, b'content'],
-             ['make_usable', [str(folder), str(folder / 'f')]]]
+             ['put_file', str(folder / 'g'), 0o400, b''],
+             ['make_usable', [str(folder), str(folder / 'f')]], ['make_usable', [str(folder / 'g')], 'x']]
     assert staging.perform(steps, [7, 110, 1234, b'payload'], econtext) == []
     assert (folder / 'f').read_bytes() == b'content'
-    assert stat.S_IMODE((folder / 'f').stat().st_mode) == 0o700
+    assert [stat.S_IMODE((folder / name).stat().st_mode) for name in 'fg'] == [0o700, 0o500]
     assert {stat.S_IMODE(os.stat(path).st_mode) for path in (folder, folder.parent, folder.parent.parent)} == {0o700}
     assert econtext.routed == [Frame(7, 0, 0, 110, 1234, DATA, b'payload')]
 

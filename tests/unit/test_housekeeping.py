@@ -9,10 +9,12 @@ from ansible_mitogen.connection import housekeeping
 from ansible_mitogen.connection.housekeeping import Chore
 from ansible_mitogen.connection.staging import MAX_CONTENT, Staging
 
+pytestmark = pytest.mark.every_core
+
 FOLDER = '/home/x/.ansible/tmp/ansible-tmp-1.5-2-3'
 MAKE = Chore(('make_folder', '/home/x/.ansible/tmp', FOLDER), (FOLDER,), b'')
 REMOVE = Chore(('remove_folder', FOLDER), (FOLDER,))
-USABLE = Chore(('make_usable', [FOLDER + '/', FOLDER + '/f']), (FOLDER + '/', FOLDER + '/f'))
+USABLE = Chore(('make_usable', [FOLDER + '/', FOLDER + '/f'], 'rwx'), (FOLDER + '/', FOLDER + '/f'))
 
 
 @pytest.fixture
@@ -31,8 +33,9 @@ def test_commands_of_this_ansible_core_are_recognised(shell):
         ('make_folder', '/home/x/.ansible/tmp', folder), (folder,), ('%s=%s\n' % (name, folder)).encode())
     assert housekeeping.recognise(sent(shell.remove(folder + '/', recurse=True))) == Chore(
         ('remove_folder', folder), (folder,))
-    assert housekeeping.recognise(sent(shell.chmod(['/a b', '/c'], 'u+rwx'))) == Chore(
-        ('make_usable', ['/a b', '/c']), ('/a b', '/c'))
+    for added in ('rwx', 'x'):
+        assert housekeeping.recognise(sent(shell.chmod(['/a b', '/c'], 'u+' + added))) == Chore(
+            ('make_usable', ['/a b', '/c'], added), ('/a b', '/c'))
     paths = ['/a', "/it's"]
     assert housekeeping.recognise(sent(shell.set_user_facl(paths, 'app', 'r-x'))) == Chore(
         ('share', 'app', 'r-x', paths), tuple(paths))
@@ -49,7 +52,7 @@ def test_only_a_plain_name_is_a_home_wanted(command):
 
 @pytest.mark.parametrize('command', [
     'rm -f -r /a /b > /dev/null 2>&1', "rm -f -r '/a b' > /dev/null 2>&1", 'rm -f -r $HOME > /dev/null 2>&1',
-    'rm -f /a > /dev/null 2>&1', 'chmod 0755 /a', 'chmod u+rwx $HOME', "chmod u+rwx '", 'setfacl -x u:app /a', 'id',
+    'rm -f /a > /dev/null 2>&1', 'chmod 0755 /a', 'chmod', 'chmod u+rw /a', 'chmod u+rwx $HOME', "chmod u+rwx '", 'setfacl -x u:app /a', 'id',
     'setfacl -m g:app:r-x /a', 'setfacl -m u:app:r-x',
     '( umask 77 && mkdir -p "` echo $TMPDIR `"&& mkdir "` echo $TMPDIR/x `" && echo x="` echo $TMPDIR/x `" )',
     '( umask 77 && mkdir -p "` echo /t `"&& mkdir "` echo /t/x `" && echo x="` echo /t/y `" )'])
@@ -63,7 +66,7 @@ def test_chores_wait_only_where_they_are_allowed_to():
     assert not staging.holds(FOLDER)
     with staging.deferring(lambda: None):
         assert staging.accepts(MAKE) and not staging.accepts(MAKE)
-        assert staging.accepts(USABLE) and not staging.accepts(Chore(('make_usable', ['/etc']), ('/etc',)))
+        assert staging.accepts(USABLE) and not staging.accepts(Chore(('make_usable', ['/etc'], 'rwx'), ('/etc',)))
         assert not staging.removes(Chore(('remove_folder', '/etc'), ('/etc',))) and staging.removes(REMOVE)
     assert not staging.removes(REMOVE)
     assert staging.steps == [(*MAKE.step, False), USABLE.step]
