@@ -7,6 +7,10 @@ A mask without one leaves only the type of the value to be compared.
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from ansible.release import __version__ as ansible_release
+
+CORE = tuple(int(part) for part in ansible_release.split('.')[:2])
+
 
 class Mask(NamedTuple):
     """One kind of difference that is no fault.
@@ -36,12 +40,18 @@ CLOSING = 'the ssh client says that a session with a terminal has ended'
 #: Stock asks for the password once more, on the task's own terminal.
 PROMPT = 'sudo ends its prompt with a new line'
 
+#: ansible-core 2.18, and no other, refuses a result that is no text, and shows it.
+REFUSED = (
+    Mask('command with bytes that are no text', 'module_stdout', 'time of day', r'"(start|end|delta)": "[^"]*"'),
+) if CORE == (2, 18) else ()
+
 BACKUP = r'\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~$'
 
 MASKS = (
     Mask('*', '*start', 'time of day'),
     Mask('*', '*end', 'time of day'),
     Mask('*', '*delta', 'time that the command took'),
+    *REFUSED,
     Mask('*', '*ansible_job_id', 'drawn by chance'),
     Mask('*', '*results_file', 'name of a job: drawn by chance', r'(?<=/)j[\d.]+'),
     Mask('clean up of an asynchronous job', 'erased', 'name of a job: drawn by chance', r'(?<=/)j[\d.]+'),
@@ -91,8 +101,23 @@ MASKS = (
     Mask('Gathering Facts', 'ansible_facts.ansible_virtualization_tech_*', 'set without an order'),
 )
 
+#: Up to ansible-core 2.18 a traceback has what started the module, and where that was put.
+TRACEBACKS = (
+    Mask(
+        'module that raises',
+        '*',
+        'what started the module',
+        r'(?s)(?<=call last\):\n).*?(?=  File "\S+/ansible/modules/behaves\.py")'
+        r'|(?<=  File ")\S+?/(?=ansible/modules/behaves\.py)|Shared connection to \S+ closed\.\r\n$',
+        '',
+    ),
+    Mask('polled job that raises', '*', 'temporary name on the target', r'ansible-tmp-[\d.]+-\d+-\d+|payload_\w{8}'),
+) if CORE < (2, 19) else ()
+
 #: For the tasks of styles.yml, besides those above.
 STYLE_MASKS = (
+    Mask('*', '*.jid', 'name of a job: drawn by chance'),
+    *TRACEBACKS,
     *(Mask('*', field, CLOSING, r'^Shared connection to \S+ closed\.\r\n$', '') for field in (
         'module_stderr', 'stderr')),
     Mask('the command of the job*', 'stdout*', 'stock does not always catch a command that has just been started'),
