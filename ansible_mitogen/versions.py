@@ -1,4 +1,4 @@
-"""The versions of ansible-core that this is tested with: for the test command and the table in the documentation."""
+"""The versions of ansible-core that this is tested with: what the test command, the doctor and the docs go by."""
 
 import re
 from collections.abc import Iterable
@@ -20,9 +20,21 @@ class Core(NamedTuple):
 
 #: Oldest first.
 TESTED: tuple[Core, ...] = (
+    Core('2.16', '2.16.19', ('3.11', '3.12'), False),
+    Core('2.17', '2.17.14', ('3.12', '3.11'), False),
+    Core('2.18', '2.18.19', ('3.13', '3.12', '3.11'), False),
     Core('2.19', '2.19.14', ('3.11', '3.12', '3.13'), True),
+    Core('2.20', '2.20.10', ('3.13', '3.12', '3.14'), False),
     Core('2.21', '2.21.5', ('3.12', '3.13', '3.14'), True),
 )
+
+
+def is_too_old(release: str, tested: Iterable[Core] = TESTED) -> bool:
+    """Return whether an ansible-core is older than all that were tested.
+
+    :param release: as ``ansible.release.__version__`` has it.
+    """
+    return _number(release)[:2] < min(_number(core.version) for core in tested)
 
 
 def untested_reason(release: str, tested: Iterable[Core] = TESTED) -> str:

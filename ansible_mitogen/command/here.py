@@ -13,9 +13,7 @@ from ansible_mitogen.command.ansible import NoAnsible, Settings, program
 from ansible_mitogen.command.findings import Finding
 from ansible_mitogen.mux import launcher
 from ansible_mitogen.names import CALLBACK_NAMES
-
-#: The first and the last ansible-core that the tests run with.
-OLDEST, NEWEST = (2, 16), (2, 21)
+from ansible_mitogen.versions import TESTED, is_too_old, untested_reason
 
 #: Descriptors that the multiplexer keeps open for one connection over ssh, and for itself.
 _FILES_EACH, _FILES_BASE = 4, 64
@@ -55,14 +53,14 @@ def _core() -> Finding:
     except importlib.metadata.PackageNotFoundError:
         return Finding('', 'ansible-core', 'problem', 'it is not installed beside this package',
                        f'{sys.executable} -m pip install ansible-core')
-    number = tuple(int(part) for part in version.split('.')[:2])
     text = f'ansible-core {version}'
-    tested = '%d.%d to %d.%d' % (*OLDEST, *NEWEST)
-    if number < OLDEST:
-        return Finding('', 'ansible-core', 'problem', text + ' is too old', f'Use one of {tested}.')
-    if number > NEWEST:
-        return Finding('', 'ansible-core', 'warning', text + ' is newer than what this version was tested with',
-                       f'Tested: {tested}. What does not fit it is left to stock Ansible, with a warning.')
+    if is_too_old(version):
+        return Finding('', 'ansible-core', 'problem', text + ' is too old',
+                       f'Use one of {TESTED[0].version} to {TESTED[-1].version}.')
+    untested = untested_reason(version)
+    if untested:
+        return Finding('', 'ansible-core', 'warning', untested,
+                       'What does not fit it is left to stock Ansible, with a warning.')
     return Finding('', 'ansible-core', 'ok', text)
 
 

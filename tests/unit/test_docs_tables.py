@@ -36,7 +36,8 @@ def test_all_hooks_have_something_to_say_in_each_column() -> None:
 
 def test_each_tested_ansible_core_is_a_row() -> None:
     found = rows.core_rows(TESTED)
-    assert [row[0] for row in found] == ['2.19', '2.21']
+    assert [row[0] for row in found] == [core.version for core in TESTED]
+    assert {row[3] for row in found} == {'all', 'a selection'}
     assert all(len(row) == len(rows.CORE_COLUMNS) and row[1].startswith(row[0] + '.') for row in found)
 
 

@@ -30,7 +30,7 @@ from tests.integration.parity.scenes import TIMEOUT, copy_playbooks
 from tests.integration.parity.trees import describe
 
 # A test may have to play the reference first.
-pytestmark = [pytest.mark.timeout(1300), pytest.mark.every_core]
+pytestmark = pytest.mark.timeout(1300)
 
 PAGE = 'a page\n'
 
@@ -158,12 +158,18 @@ WAYS: dict[str, Callable[[Sshd, Accounts], dict[str, Any]]] = {
 }
 
 
-def grouped(name: str) -> ParameterSet:
+#: The ways that are played on each ansible-core: between them they have all that the third has.
+SHORT = ('ssh-sudo', 'local')
+
+
+def grouped(name: str, *marks: pytest.MarkDecorator) -> ParameterSet:
     """The tests of one way belong into one process, which then plays the reference only once."""
-    return pytest.param(name, marks=pytest.mark.xdist_group(name))
+    return pytest.param(name, marks=[pytest.mark.xdist_group(name), *marks])
 
 
-@pytest.fixture(scope='module', params=[grouped(name) for name in WAYS])
+@pytest.fixture(
+    scope='module', params=[grouped(name, *[pytest.mark.every_core] * (name in SHORT)) for name in WAYS]
+)
 def way(request: pytest.FixtureRequest) -> str:
     return request.param
 
