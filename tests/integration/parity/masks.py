@@ -111,7 +111,12 @@ TRACEBACKS = (
         r'|(?<=  File ")\S+?/(?=ansible/modules/behaves\.py)|Shared connection to \S+ closed\.\r\n$',
         '',
     ),
-    Mask('polled job that raises', '*', 'temporary name on the target', r'ansible-tmp-[\d.]+-\d+-\d+|payload_\w{8}'),
+    Mask(
+        'polled job that raises',
+        '*',
+        'temporary names on the target',
+        r'ansible-tmp-[\d.]+-\d+-\d+|payload_\w{8}|\bj\d+\.\d+',
+    ),
 ) if CORE < (2, 19) else ()
 
 #: For the tasks of styles.yml, besides those above.

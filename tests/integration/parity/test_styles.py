@@ -68,7 +68,8 @@ def stock(scene: Scene) -> Outcome:
 def test_stock_run_is_a_good_reference(stock: Outcome) -> None:
     assert stock.run.status == 0, stock.run.text
     assert len({result.task for result in stock.run.results}) >= 70
-    assert {stats['ignored'] for stats in stock.run.stats.values()} == {23 if CORE >= (2, 17) else 24}
+    # 2.16 finds nothing wrong in the first lines of three modules, and refuses the job in check mode.
+    assert {stats['ignored'] for stats in stock.run.stats.values()} == {23 if CORE >= (2, 17) else 21}
 
 
 def test_results_equal_those_of_stock(stock: Outcome, scene: Scene) -> None:
