@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks import report
 from benchmarks.engines import DEFAULT_ENGINES, ENGINES, Engine
@@ -24,7 +25,7 @@ from benchmarks.report import Row
 from benchmarks.scenarios import SCENARIOS, select_scenarios
 from benchmarks.simulation import simulated_table
 from benchmarks.target import Target, missing_requirements
-from benchmarks.venvs import CORES
+from benchmarks.venvs import CORES, ensure_venv
 
 LOCK = Path(tempfile.gettempdir()) / 'ansible-bench.lock'
 
@@ -64,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
         '--simulated', type=int, action='append', metavar='N', help='measure us on N hosts that one process plays'
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write all samples to FILE')
+    parser.add_argument('--chart', type=Path, metavar='FILE', help='draw how much faster than stock each is, as SVG')
     parser.add_argument(
         '--markdown',
         nargs='?',
@@ -160,14 +162,24 @@ def _commit() -> str:
     return subprocess.run(argv, capture_output=True, text=True, timeout=30).stdout.strip()
 
 
-def _write_json(path: Path, rows: list[Row], engines: list[Engine], args: argparse.Namespace) -> None:
-    content = {
+def _write_chart(path: Path, results: dict[str, Any]) -> None:
+    tools = ensure_venv('bench-chart', CORES['2.19'].pythons, ('matplotlib>=3.9',))
+    with tempfile.NamedTemporaryFile('w', suffix='.json') as file:
+        json.dump(results, file)
+        file.flush()
+        subprocess.run([tools / 'bin' / 'python', '-m', 'benchmarks.chart', file.name, path.absolute()], cwd=CHECKOUT,
+                       check=True, timeout=120)
+
+
+def _results(rows: list[Row], engines: list[Engine], args: argparse.Namespace) -> dict[str, Any]:
+    return {
         'commit': _commit(),
         'core': args.core,
         'rtt_ms': args.rtt,
         'engines': {engine.name: engine.version for engine in engines},
         'scenarios': {
             row.scenario.name: {
+                'title': row.scenario.title,
                 'units': row.scenario.units,
                 'rounds': [{name: as_json(sample) for name, sample in samples.items()} for samples in row.rounds],
                 'wire': {name: asdict(traffic) for name, traffic in row.traffic.items()},
@@ -175,7 +187,6 @@ def _write_json(path: Path, rows: list[Row], engines: list[Engine], args: argpar
             for row in rows
         },
     }
-    path.write_text(json.dumps(content, indent=1) + '\n')
 
 
 def _run(args: argparse.Namespace) -> None:
@@ -218,7 +229,9 @@ def _run(args: argparse.Namespace) -> None:
     for line in report.remarks(rows, shown):
         print(f'note: {line}')
     if args.json:
-        _write_json(args.json, rows, engines, args)
+        args.json.write_text(json.dumps(_results(rows, engines, args), indent=1) + '\n')
+    if args.chart:
+        _write_chart(args.chart, _results(rows, engines, args))
     _write_markdown(args, CHECKOUT / 'README.md', text)
 
 

@@ -52,6 +52,8 @@ SCENARIOS = {
         Scenario('tasks', '100 separate tasks, 1 host', 1, 100, 'tasks.yml', 2.5, 10, 200 * 1024),
         Scenario('loop', 'one task looping over 100 items', 1, 100, 'loop.yml', 1.5),
         Scenario('hosts', '10 tasks on 20 hosts', 20, 200, 'hosts.yml', 4),
+        Scenario('one-host', '10 tasks on 1 host', 1, 10, 'hosts.yml', on_request=True),
+        Scenario('hundred', '10 tasks on 100 hosts', 100, 1000, 'hosts.yml', forks=100, on_request=True),
         Scenario('sudo', '20 tasks with sudo', 1, 20, 'sudo.yml', 2),
         Scenario('copy', 'copy of 100 small files', 1, 100, 'copy.yml', 1.5),
         Scenario('role', '22-task realistic role', 1, 22, 'role.yml', 2),
