@@ -61,9 +61,10 @@ class Sshd:
 
     :param folder: for keys, configuration and log; readable by every account.
     :param emptied: more folders that its sessions have of their own, empty, where the machine allows that.
+    :param copied: and those that are as the machine's at first.
     """
 
-    def __init__(self, folder: Path, emptied: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, emptied: Sequence[str] = (), copied: Sequence[str] = ()) -> None:
         self.folder = folder
         folder.mkdir(mode=0o755)
         self.key = generate_key(folder / 'key')
@@ -80,12 +81,12 @@ class Sshd:
         self._config.write_text(CONFIG.format(port=self.port, folder=folder))
         # sshd separates privileges into this folder, which a machine that never booted its own sshd lacks.
         os.makedirs('/run/sshd', mode=0o755, exist_ok=True)
-        self.private = self._make_private_folders(emptied)
+        self.private = self._make_private_folders(emptied, copied)
         self._warded = self._start()
         if not self._warded.is_private:
             self.private.clear()
 
-    def _make_private_folders(self, emptied: Sequence[str]) -> dict[str, Path]:
+    def _make_private_folders(self, emptied: Sequence[str], copied: Sequence[str]) -> dict[str, Path]:
         """Folders that this sshd's sessions have instead of those that all programs of the machine share."""
         root_settings = Path(pwd.getpwuid(0).pw_dir, '.ansible')
         root_settings.mkdir(mode=0o700, exist_ok=True)
@@ -95,6 +96,10 @@ class Sshd:
             folder = self.folder / ('private' + shared.replace('/', '-'))
             folder.mkdir()
             folder.chmod(mode)
+            private[shared] = folder
+        for shared in copied:
+            folder = self.folder / ('private' + shared.replace('/', '-'))
+            subprocess.run(['cp', '--archive', shared, str(folder)], check=True)
             private[shared] = folder
         return private
 

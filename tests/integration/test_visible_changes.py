@@ -1,9 +1,18 @@
-"""Changes to what a login or a become program reads: tasks see them when they would under stock Ansible."""
+"""Changes to what a login, a become program or a library reads: tasks see them when they would under stock Ansible."""
 
+import os
+import secrets
 import subprocess
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
 
 from tests.harness.accounts import Accounts
 from tests.harness.engines import MITOGEN, STOCK, Engine
+from tests.harness.names import name_server
 from tests.harness.project import Project, Run
 from tests.harness.sshd import Sshd
 
@@ -75,3 +84,177 @@ def test_changes_are_seen_when_stock_would_see_them(project: Project, sshd: Sshd
                     for engine in (STOCK, MITOGEN))
     assert found == stock
     assert len(set(stock.values())) > 3
+
+
+@pytest.fixture
+def own_etc(session_folder: Path, accounts: Accounts) -> Iterator[Sshd]:
+    """An sshd whose sessions have an /etc of their own; else the test is skipped, or fails where CI is set."""
+    server = Sshd(session_folder / ('etc' + secrets.token_hex(3)), copied=['/etc'])
+    try:
+        if not server.private:
+            (pytest.fail if os.environ.get('CI') else pytest.skip)('needs a machine that allows mount namespaces')
+        yield server
+    finally:
+        server.stop()
+
+
+ENVIRONMENT = '''
+- name: login {when}
+  command: {{argv: [python3, -c, "import os; print(os.environ.get('FROM_ETC'))"]}}
+- name: sudo {when}
+  command: {{argv: [python3, -c, "import os; print(os.environ.get('FROM_ETC'))"]}}
+  become: true
+- name: su {when}
+  command: {{argv: [python3, -c, "import os; print(os.environ.get('FROM_ETC'))"], chdir: /}}
+  become: true
+  become_method: su
+  become_user: "{{{{ other }}}}"
+  vars: {{ansible_become_password: "{{{{ password }}}}"}}
+'''
+
+SET = '''
+- name: set {value}
+  lineinfile: {{path: /etc/environment, regexp: ^FROM_ETC=, line: FROM_ETC={value}}}
+  delegate_to: root
+'''
+
+RESET = '- meta: reset_connection\n'
+
+
+def test_variables_of_the_machine_are_seen_when_stock_would_see_them(
+    project: Project, own_etc: Sshd, accounts: Accounts
+) -> None:
+    project.add_host('web1', own_etc.variables(
+        accounts.nopasswd, other=accounts.other.name, password=accounts.other.password))
+    project.add_host('root', own_etc.variables())
+    tasks = ''.join((
+        SET.format(value='one'), RESET, ENVIRONMENT.format(when='before'), SET.format(value='two'),
+        ENVIRONMENT.format(when='after'), RESET, ENVIRONMENT.format(when='after the reset')))
+    # su wants a terminal, and stock then puts modules into files.
+    project.configure('defaults', allow_world_readable_tmpfiles='True')
+    machine = Path('/etc/environment').read_bytes()
+    stock, found = ({name: result.result['stdout'] for result in project.play(
+        tasks, engine, hosts='web1', timeout=300).assert_ok().results if (name := result.task) and 'stdout' in
+        result.result} for engine in (STOCK, MITOGEN))
+    assert found == stock
+    assert [stock[f'login {when}'] for when in ('before', 'after', 'after the reset')] == ['one', 'one', 'two']
+    # Debian's sudo does not read the file, and its su does each time.
+    assert stock['su after'] == 'two'
+    assert Path('/etc/environment').read_bytes() == machine
+
+
+#: Asks the C library, in the module's own process.
+ASKS = '''
+import socket
+from ansible.module_utils.basic import AnsibleModule
+
+module = AnsibleModule({})
+try:
+    address = socket.getaddrinfo('host.mitogen.test', None, socket.AF_INET)[0][4][0]
+except socket.gaierror as exc:
+    address = 'none'
+try:
+    port = socket.getservbyname('mitogen-test')
+except OSError:
+    port = None
+module.exit_json(address=address, port=port)
+'''
+
+CONF = '''
+- name: {{name}}
+  copy: {{{{dest: /etc/{path}, content: "{text}"}}}}
+  delegate_to: root
+'''
+NAME_SERVER = CONF.format(path='resolv.conf', text='nameserver {server}\\noptions timeout:1 attempts:1\\n')
+SWITCH = CONF.format(path='nsswitch.conf', text=(
+    'passwd: files\\ngroup: files\\nhosts: {hosts}\\nservices: {services}\\n'))
+ASK = '- {{name: ask {name}, asks: }}\n'
+
+
+@pytest.mark.parametrize('become', [False, True], ids=['login', 'sudo'])
+def test_settings_of_the_c_library_are_seen_at_once(
+    become: bool, engine: Engine, project: Project, own_etc: Sshd, accounts: Accounts
+) -> None:
+    project.write('library/asks.py', ASKS)
+    project.add_host('web1', own_etc.variables(accounts.nopasswd))
+    project.add_host('root', own_etc.variables())
+    # Other test runs of this machine have their own.
+    first, second = (f'127.{secrets.randbelow(250) + 2}.{secrets.randbelow(250) + 2}.{host}' for host in (53, 54))
+    steps = {
+        'before': SWITCH.format(name='switch', hosts='files dns', services='files')
+        + NAME_SERVER.format(name='first server', server=first)
+        + '- {name: add service, lineinfile: {path: /etc/services, line: mitogen-test 4242/tcp}, delegate_to: root}\n',
+        'another server': NAME_SERVER.format(name='second server', server=second),
+        'no services': SWITCH.format(name='no services', hosts='files dns', services='db'),
+        'no servers': SWITCH.format(name='no servers', hosts='files', services='files'),
+        'in hosts': '- {name: hosts, lineinfile: {path: /etc/hosts, line: 10.0.0.3 host.mitogen.test}, '
+                    'delegate_to: root}\n',
+        'as before': SWITCH.format(name='servers', hosts='dns', services='files'),
+    }
+    tasks = ''.join(step + ASK.format(name=name) for name, step in steps.items())
+    with ExitStack() as stack:
+        stack.enter_context(name_server(first, '10.0.0.1'))
+        stack.enter_context(name_server(second, '10.0.0.2'))
+        run = project.play(tasks, engine, hosts='web1', keywords={'become': become}, timeout=300).assert_ok()
+    found = {name: (run.task(f'ask {name}').result['address'], run.task(f'ask {name}').result['port'])
+             for name in steps}
+    assert found == {
+        'before': ('10.0.0.1', 4242), 'another server': ('10.0.0.2', 4242), 'no services': ('10.0.0.2', None),
+        'no servers': ('none', 4242), 'in hosts': ('10.0.0.3', 4242), 'as before': ('10.0.0.2', 4242)}
+
+
+#: Imports what may be there, in its own process.
+OPTIONAL = '''
+from ansible.module_utils.basic import AnsibleModule
+try:
+    from brand_new_library import part
+    value = part.VALUE
+except ImportError:
+    value = None
+
+module = AnsibleModule({})
+module.exit_json(value=value)
+'''
+
+
+def make_wheel(folder: Path, version: str) -> Path:
+    """A library for pip, whose parts know its version."""
+    info = f'brand_new_library-{version}.dist-info'
+    files = {
+        'brand_new_library/__init__.py': '',
+        'brand_new_library/part.py': f'VALUE = {version!r}\n',
+        f'{info}/METADATA': f'Metadata-Version: 2.1\nName: brand-new-library\nVersion: {version}\n',
+        f'{info}/WHEEL': 'Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n',
+    }
+    path = folder / f'brand_new_library-{version}-py3-none-any.whl'
+    with zipfile.ZipFile(path, 'w') as wheel:
+        for name, text in {**files, f'{info}/RECORD': ''.join(f'{name},,\n' for name in files)}.items():
+            wheel.writestr(name, text)
+    return path
+
+
+@pytest.mark.parametrize('become', [False, True], ids=['login', 'sudo'])
+def test_what_pip_does_is_seen_by_the_next_module(
+    become: bool, engine: Engine, project: Project, sshd: Sshd, accounts: Accounts
+) -> None:
+    project.write('library/optional.py', OPTIONAL)
+    # Its programs begin with the path of the interpreter: what is longer than 127 bytes the kernel does not take.
+    virtual = project.folder / 'v'
+    subprocess.run(['/usr/bin/python3', '-m', 'venv', str(virtual)], check=True)
+    if not become:
+        subprocess.run(['chown', '--recursive', accounts.nopasswd.name, str(virtual)], check=True)
+    wheels = [make_wheel(project.folder, version) for version in ('1.0', '2.0')]
+    project.add_host('web1', sshd.variables(
+        accounts.nopasswd, ansible_python_interpreter=str(virtual / 'bin' / 'python')))
+    pip = '\n'.join(
+        f'- {{name: {name}, pip: {{{what}, executable: {virtual}/bin/pip, extra_args: {extra}}}}}\n'
+        f'- {{name: after {name}, optional: }}'
+        for name, what, extra in (
+            ('install', f'name: {wheels[0]}', '--no-index'), ('upgrade', f'name: {wheels[1]}', '--no-index'),
+            ('remove', 'name: brand-new-library, state: absent', '""')))
+    run = project.play(f'- {{name: before, optional: }}\n{pip}\n- {{name: again, pip: {{name: {wheels[0]}, executable: '
+                       f'{virtual}/bin/pip, extra_args: --no-index}}}}\n- {{name: after again, optional: }}\n', engine,
+                       keywords={'become': become}, timeout=300).assert_ok()
+    values = [run.task(name).result['value'] for name in (
+        'before', 'after install', 'after upgrade', 'after remove', 'after again')]
+    assert values == [None, '1.0', '2.0', None, '1.0']
