@@ -52,7 +52,8 @@ def test_only_a_plain_name_is_a_home_wanted(command):
 
 @pytest.mark.parametrize('command', [
     'rm -f -r /a /b > /dev/null 2>&1', "rm -f -r '/a b' > /dev/null 2>&1", 'rm -f -r $HOME > /dev/null 2>&1',
-    'rm -f /a > /dev/null 2>&1', 'chmod 0755 /a', 'chmod', 'chmod u+rw /a', 'chmod u+rwx $HOME', "chmod u+rwx '", 'setfacl -x u:app /a', 'id',
+    'rm -f /a > /dev/null 2>&1', 'chmod 0755 /a', 'chmod', 'chmod u+rw /a', 'chmod u+rwx $HOME', "chmod u+rwx '",
+    'setfacl -x u:app /a', 'id',
     'setfacl -m g:app:r-x /a', 'setfacl -m u:app:r-x',
     '( umask 77 && mkdir -p "` echo $TMPDIR `"&& mkdir "` echo $TMPDIR/x `" && echo x="` echo $TMPDIR/x `" )',
     '( umask 77 && mkdir -p "` echo /t `"&& mkdir "` echo /t/x `" && echo x="` echo /t/y `" )'])
