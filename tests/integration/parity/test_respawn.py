@@ -54,6 +54,9 @@ def scene(session_folder: Path, accounts: Accounts) -> Iterator[Scene]:
     rpm, repository = folder / 'rpm', folder / 'repository'
 
     def prepare() -> None:
+        # Who needs it first is told that it is made.
+        settings = Path('~/.ansible').expanduser()
+        (server.private.get(str(settings), settings) / 'tmp').mkdir(mode=0o700, exist_ok=True)
         for made in (rpm, repository):
             shutil.rmtree(made, ignore_errors=True)
             made.mkdir()
