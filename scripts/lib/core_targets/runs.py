@@ -32,6 +32,9 @@ WAYS = {
     'ssh': {'ansible_connection': 'ssh', 'ansible_host': 'localhost', 'ansible_user': 'root'},
 }
 
+#: Programs that targets use, in the source distribution.
+_INJECTOR = 'test/lib/ansible_test/_util/target/injector'
+
 #: Seconds that a world has beyond its target's to be made and to go away.
 _ALLOWANCE = 30
 
@@ -71,6 +74,7 @@ class Runner:
         self._bin = bin_folder
         self._timeout = timeout
         self._logs = base.with_name(base.name + '-logs')
+        self._library = next(bin_folder.parent.glob('lib/python*'))
         self._integration = source / 'test' / 'integration'
 
     def run(self, target: Target, way: str, engine: str) -> Outcome:
@@ -117,7 +121,7 @@ class Runner:
             'LANG': 'C.UTF-8',
             'LC_ALL': 'C.UTF-8',
             'PATH': os.pathsep.join([str(self._bin), '/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin',
-                                     '/sbin', '/bin']),
+                                     '/sbin', '/bin', str(self._source / _INJECTOR)]),
             'PAGER': '/bin/cat',
             'PYTHONPATH': str(ROOT),
             'WORLD_DIRECTORY': str(self._integration),
@@ -134,16 +138,19 @@ class Runner:
             'ANSIBLE_DEVEL_WARNING': 'false',
             'ANSIBLE_PYTHON_INTERPRETER': '/set/ansible_python_interpreter/in/inventory',
             'ANSIBLE_CALLBACKS_ENABLED': 'junit',
-            'ANSIBLE_ROLES_PATH': 'targets',
             'ANSIBLE_PLAYBOOK_DIR': str(target.folder if target.script else self._integration),
             'ANSIBLE_TEST_CI': '',
             'ANSIBLE_TEST_COVERAGE': '',
             'ANSIBLE_TEST_ANSIBLE_VERSION': self._source.name.rpartition('-')[2],
-            'ANSIBLE_TEST_ANSIBLE_LIB_ROOT': str(next(self._bin.parent.glob('lib/*/site-packages/ansible'))),
+            'ANSIBLE_TEST_ANSIBLE_LIB_ROOT': str(self._library / 'site-packages' / 'ansible'),
             'ANSIBLE_TEST_PREFER_VENV': '1',
+            'ANSIBLE_TEST_PYTHON_INTERPRETER': str(self._bin / 'python'),
+            'ANSIBLE_TEST_PYTHON_VERSION': self._library.name.removeprefix('python'),
             'JUNIT_OUTPUT_DIR': '/tmp/junit',
+            'JUNIT_TASK_RELATIVE_PATH': str(self._source),
             'OUTPUT_DIR': '/tmp/output',
             'INVENTORY_PATH': str(self._integration / 'inventory'),
+            **({} if target.script else {'ANSIBLE_ROLES_PATH': 'targets'}),
             **self._plugin_paths(),
             **target.environment,
             **ENGINES[engine],

@@ -33,8 +33,9 @@ exec chroot "$root" /bin/sh -eu -c '
     ssh-keygen -q -t rsa -N "" -f ~/.ssh/id_rsa
     cp ~/.ssh/id_rsa.pub ~/.ssh/authorized_keys
     [ -e /etc/ssh/ssh_host_ed25519_key ] || ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_key
+    # Not the first level: so bash leaves out start-up files of root, which may do anything.
     printf "%s\n" "HostKey /etc/ssh/ssh_host_ed25519_key" "PermitRootLogin yes" "PasswordAuthentication yes" \
-        "UsePAM yes" "MaxStartups 200" "MaxSessions 200" "Subsystem sftp internal-sftp" > /run/sshd_config
+        "UsePAM yes" "SetEnv SHLVL=1" "MaxStartups 200" "MaxSessions 200" "Subsystem sftp internal-sftp" > /run/sshd_config
     /usr/sbin/sshd -f /run/sshd_config
     cd "$directory"
     "$@"
