@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.harness.accounts import Accounts
 from tests.harness.engines import Engine
 from tests.harness.processes import wait_until
@@ -17,6 +19,7 @@ def report_of(job: Path) -> Any:
     return json.loads(text) if '"cmd"' in text else None
 
 
+@pytest.mark.every_core
 def test_job_outlasts_the_run(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
     project.add_host('web1', sshd.variables(accounts.nopasswd))
     gate, late = accounts.nopasswd.home / 'gate', accounts.nopasswd.home / 'late'

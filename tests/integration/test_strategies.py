@@ -48,6 +48,7 @@ def test_lockstep_waits_for_the_slowest_host(
     assert max(times(run, 'first').values()) < min(times(run, 'second').values())
 
 
+@pytest.mark.every_core
 @pytest.mark.parametrize('strategy', FREE + PINNED)
 def test_fast_host_does_not_wait(strategy: str, project: Project, sshd: Sshd, accounts: Accounts) -> None:
     add_hosts(project, sshd, accounts)

@@ -13,6 +13,8 @@ from ansible.vars import clean, manager
 
 from ansible_mitogen.hooks.fact_cleaning import FactCleaning, remembering
 
+pytestmark = pytest.mark.every_core
+
 FACTS: dict[str, Any] = {
     'distribution': 'Debian', 'ansible_eth0': {'ipv4': ['1.2.3.4']}, 'ansible_ssh_user': 'evil',
     'ansible_become_pass': 'x',

@@ -10,6 +10,8 @@ from ansible_mitogen.connection.foresight import FILE, STAT, Foresight, Heard, R
 from ansible_mitogen.mux.api import Completed, ModuleCall
 from ansible_mitogen.target import runner
 
+pytestmark = pytest.mark.every_core
+
 SHA1 = hashlib.sha1(b'content').hexdigest()
 
 

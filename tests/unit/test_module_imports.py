@@ -21,6 +21,8 @@ from ansible.utils.collection_loader import AnsibleCollectionConfig
 from ansible_mitogen.ansiballz import parse_payload
 from ansible_mitogen.hooks.module_imports import ModuleImports, keeping_trees, scanning_own_files
 
+pytestmark = pytest.mark.every_core
+
 CORE = tuple(int(part) for part in core_version.split('.')[:2])
 
 

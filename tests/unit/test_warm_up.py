@@ -13,6 +13,9 @@ from ansible_mitogen.hooks import warm_up
 from ansible_mitogen.strategy import add_slots
 
 
+pytestmark = pytest.mark.every_core
+
+
 @pytest.fixture(autouse=True)
 def nothing_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm_up, '_prepared', set())

@@ -12,7 +12,10 @@ from tests.harness.sshd import Sshd
 from tests.integration.parity.masks import CORE, MASKS, STYLE_MASKS
 from tests.integration.parity.scenes import Outcome, Scene
 
-pytestmark = [pytest.mark.timeout(1300), pytest.mark.xdist_group('styles')]
+pytestmark = [pytest.mark.timeout(1300), pytest.mark.xdist_group('styles'), pytest.mark.every_core]
+
+#: Of jobs. Their wrappers outlive the play, and stock sometimes misses a command that has just been started.
+LEFT = ('async_wrapper', 'AnsiballZ_command', 'sleep 300.')
 
 #: An interpreter of a task's own choice.
 WRAPPER = '#!/bin/sh\nPARITY_MARK=wrapped\nexport PARITY_MARK\nexec {program} "$@"\n'
@@ -75,4 +78,4 @@ def test_stock_run_is_a_good_reference(stock: Outcome) -> None:
 def test_results_equal_those_of_stock(stock: Outcome, scene: Scene) -> None:
     found = scene.play(MITOGEN)
     stock.assert_same(found, (*STYLE_MASKS, *MASKS))
-    assert not [command for _pid, command in found.run.left if 'async_wrapper' not in command]
+    assert not [command for _pid, command in found.run.left if not any(part in command for part in LEFT)]
