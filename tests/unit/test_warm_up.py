@@ -12,7 +12,6 @@ from ansible.plugins import loader
 from ansible_mitogen.hooks import warm_up
 from ansible_mitogen.strategy import add_slots
 
-
 pytestmark = pytest.mark.every_core
 
 
