@@ -3,7 +3,9 @@
 Run by the command in an environment that has matplotlib.
 """
 
+import io
 import json
+import re
 import statistics
 import sys
 from pathlib import Path
@@ -53,7 +55,11 @@ def draw(results: dict[str, Any], path: Path) -> None:
     axes.set_xlabel(f'times faster than stock ({results["engines"]["stock"]}, pipelining and ControlPersist on)')
     axes.spines[['top', 'right']].set_visible(False)
     axes.legend(loc='lower right', frameon=False)
-    figure.savefig(path, metadata={'Date': None})
+    text = io.StringIO()
+    nobody = dict.fromkeys(('Creator', 'Date', 'Format', 'Type'))
+    figure.savefig(text, format='svg', metadata={'Title': 'Times faster than stock Ansible', **nobody})
+    # Without the reference to a definition elsewhere, which no viewer needs.
+    path.write_text(re.sub(r'<!DOCTYPE[^>]*>\n', '', text.getvalue()))
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ from ansible_mitogen.hooks.module_mends import CommandSpawn, CommandWaits
 from ansible_mitogen.hooks.permissions import Permissions
 from ansible_mitogen.hooks.remove_folder import RemoveFolder
 from ansible_mitogen.hooks.strategy_choice import StrategyChoice
+from ansible_mitogen.hooks.template_code import TemplateCode
 from ansible_mitogen.hooks.unchanged_copy import UnchangedCopy
 from ansible_mitogen.hooks.warm_up import WarmUp
 from ansible_mitogen.hooks.worker_threads import WorkerThreads
@@ -27,9 +28,8 @@ SWITCH_OFF = 'MITOGEN_DISABLE_HOOKS'
 
 #: In the order in which they are installed: the connections before those who watch which are chosen.
 HOOKS: tuple[Hook, ...] = (
-    EarlyStart(), ConnectionChoice(), WorkerThreads(), FactCleaning(), ModuleImports(), WarmUp(), StrategyChoice(),
-    MakeFolder(), RemoveFolder(), Permissions(), UnchangedCopy(), CommandWaits(),
-    CommandSpawn())
+    EarlyStart(), ConnectionChoice(), WorkerThreads(), FactCleaning(), ModuleImports(), TemplateCode(), WarmUp(),
+    StrategyChoice(), MakeFolder(), RemoveFolder(), Permissions(), UnchangedCopy(), CommandWaits(), CommandSpawn())
 
 _installed_by = 0
 

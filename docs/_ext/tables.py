@@ -1,7 +1,10 @@
 """Directives for tables that are made from the code: ``cores-table``, ``hooks-table`` and others."""
 
+import json
+from pathlib import Path
 from typing import Any
 
+import measurements
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
@@ -56,6 +59,20 @@ class MailboxTable(_Table):
         return list_table(MAILBOX_COLUMNS, mailbox_rows(handles))
 
 
+class MeasurementsTable(_Table):
+    """What a run of the benchmark wrote into a file of `measurements`."""
+
+    required_arguments = 1
+
+    def lines(self) -> list[str]:
+        path = Path(__file__).parents[1] / 'measurements' / self.arguments[0]
+        self.state.document.settings.record_dependencies.add(str(path))
+        results = json.loads(path.read_text())
+        engines = '; '.join('%s: %s' % item for item in results['engines'].items())
+        link = ' A link with %g ms of round trip.' % results['rtt_ms'] if results['rtt_ms'] else ''
+        return ['%s.%s' % (engines, link), '', *list_table(measurements.COLUMNS, measurements.rows(results))]
+
+
 class RoundTripsTable(_Table):
     """How often tasks wait for their host, as the tests check it."""
 
@@ -69,5 +86,6 @@ def setup(app: Any) -> dict[str, bool]:
     app.add_directive('cores-table', CoresTable)
     app.add_directive('hooks-table', HooksTable)
     app.add_directive('mailbox-table', MailboxTable)
+    app.add_directive('measurements-table', MeasurementsTable)
     app.add_directive('round-trips-table', RoundTripsTable)
     return {'parallel_read_safe': True}

@@ -88,7 +88,7 @@ CALLBACK = Engine('callback', 'linear', True, {
     'defaults': {'collections_path': str(ROOT), 'callbacks_enabled': 'record, mitogen.ansible.mitogen'}})
 
 #: Hooks that an ansible-core before this one has no place for.
-SINCE = {'threads': (2, 19), 'imports': (2, 19)}
+SINCE = {'threads': (2, 19), 'imports': (2, 19), 'templates': (2, 19)}
 
 #: All that a hook guards. A hook names it in `replaces`; what a twin needs of a stock plugin is a list of its own.
 #: What is mended in a module's process is guarded there, so unit tests do it.

@@ -10,6 +10,7 @@ from mitogen.core import handles
 
 sys.path.insert(0, str(Path(__file__).parents[2] / 'docs/_ext'))
 
+import measurements
 import rows
 
 
@@ -51,3 +52,15 @@ def test_each_numbered_mailbox_has_a_text() -> None:
     assert found.keys() == {name for name in vars(handles) if name.isupper()}
     assert all(value == getattr(handles, name) and text for name, (value, text) in found.items())
     assert 'FIRST_FREE' not in str(rows.mailbox_rows(handles))
+
+
+def test_a_scenario_that_was_measured_is_a_row() -> None:
+    samples = [{'stock': {'wall': 4.0}, 'us': {'wall': us, 'controller_cpu': 0.1, 'target_cpu': 0.05}}
+               for us in (1.0, 2.0, 4.0)]
+    results = {'scenarios': {
+        'a': {'title': 'ten tasks', 'units': 10, 'rounds': samples, 'wire': {'us': {'bytes': 2048, 'packets': 7}}},
+        'b': {'title': 'others', 'units': 1, 'rounds': [{'us': samples[0]['us'], 'peer': {'wall': 3.0}}], 'wire': {}}}}
+    assert measurements.rows(results) == [
+        ['ten tasks', '4.00', '–', '2.00', '2.00 ×', '–', '10.0', '5.0', '2', '7'],
+        ['others', '–', '3.00', '1.00', '–', '3.00 ×', '100.0', '50.0', '–', '–']]
+    assert all(len(row) == len(measurements.COLUMNS) for row in measurements.rows(results))
