@@ -33,6 +33,8 @@ PROGRAMS = {
     'strace': 'strace',
     'git': 'git',
     'doas': 'opendoas',
+    'fish': 'fish',
+    'zsh': 'zsh',
 }
 
 CORE = tuple(int(part) for part in ansible_release.split('.')[:2])

@@ -7,7 +7,7 @@ SHELLS = ('bash', 'fish', 'zsh')
 _BASH = '''\
 _ansible_mitogen() {{
     local word command= words cur=${{COMP_WORDS[COMP_CWORD]}}
-    for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
+    for word in "${{COMP_WORDS[@]:1:$((COMP_CWORD - 1))}}"; do
         case $word in {commands}) command=$word; break ;; esac
     done
     case $command in
@@ -16,6 +16,12 @@ _ansible_mitogen() {{
     COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }}
 complete -o default -F _ansible_mitogen ansible-mitogen
+'''
+
+#: zsh takes the script for bash, once its completion is on.
+_ZSH = '''\
+(( $+functions[compdef] )) || { autoload -U +X compinit && compinit }
+autoload -U +X bashcompinit && bashcompinit
 '''
 
 
@@ -29,14 +35,15 @@ def script(shell: str, parser: argparse.ArgumentParser) -> str:
         return _fish(words)
     cases = '\n'.join(f"        '{command}') words='{' '.join(found)}' ;;" for command, found in words.items())
     text = _BASH.format(commands='|'.join(filter(None, words)), cases=cases)
-    return 'autoload -U +X bashcompinit && bashcompinit\n' + text if shell == 'zsh' else text
+    return _ZSH + text if shell == 'zsh' else text
 
 
 def _fish(words: dict[str, list[str]]) -> str:
     lines = []
     for command, found in words.items():
-        condition = f'__fish_seen_subcommand_from {command}' if command else '__fish_use_subcommand'
-        lines.append(f"complete -c ansible-mitogen -n '{condition}' -a '{' '.join(found)}'")
+        # The first word is no file; what follows a command may be one.
+        condition = f"'__fish_seen_subcommand_from {command}'" if command else '__fish_use_subcommand -f'
+        lines.append(f"complete -c ansible-mitogen -n {condition} -a '{' '.join(found)}'")
     return '\n'.join(lines) + '\n'
 
 

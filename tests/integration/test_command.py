@@ -3,6 +3,8 @@
 import json
 import os
 import pty
+import select
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -24,6 +26,10 @@ TASKS = '''
     - name: write
       copy: {content: text, dest: ~/written}
 '''
+
+
+#: What is typed after the command's name, and what its last word becomes.
+COMPLETED = (('do', 'doctor'), ('bench --re', '--really'), ('completion z', 'zsh'))
 
 
 class Command:
@@ -172,10 +178,49 @@ def test_lines_of_config_are_all_that_is_needed(
 def test_completion_completes_words_in_bash(command: Command) -> None:
     script = command('completion', 'bash').stdout
     ask = 'COMP_WORDS=(ansible-mitogen %s); COMP_CWORD=%d; _ansible_mitogen; echo "${COMPREPLY[@]}"'
-    for words, expected in (('do', 'doctor'), ('bench --re', '--really'), ('completion z', 'zsh')):
+    for words, expected in COMPLETED:
         ended = subprocess.run(['bash', '-c', script + ask % (words, len(words.split()))], capture_output=True,
                                text=True, timeout=20)
         assert (ended.stdout.split(), ended.stderr) == ([expected], '')
+
+
+def test_completion_completes_words_in_fish(command: Command, tmp_path: Path) -> None:
+    (tmp_path / 'script').write_text(command('completion', 'fish').stdout)
+    # It would be a word too, if files were.
+    (tmp_path / 'documents').write_text('')
+    for words, expected in COMPLETED:
+        ended = subprocess.run(['fish', '--no-config', '-c', f'source script; complete -C "ansible-mitogen {words}"'],
+                               cwd=tmp_path, env={'HOME': str(tmp_path), 'PATH': '/usr/bin:/bin', 'TERM': 'dumb'},
+                               capture_output=True, text=True, timeout=20)
+        assert (ended.stdout.split(), ended.stderr) == ([expected], '')
+
+
+def test_completion_completes_words_in_zsh(command: Command, tmp_path: Path) -> None:
+    # As documented: a user's own file, at the end of which the script is.
+    (tmp_path / '.zshrc').write_text(
+        'ansible-mitogen() { print -r -- "<$*>" }\n' + command('completion', 'zsh').stdout + 'print -r -- "<ready>"\n')
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execve('/usr/bin/zsh', ['zsh', '--no-global-rcs', '-i'],
+                  {'HOME': str(tmp_path), 'PATH': '/usr/bin:/bin', 'TERM': 'dumb'})
+    try:
+        assert read_until(terminal, b'<ready>')
+        for words, expected in COMPLETED:
+            os.write(terminal, f'ansible-mitogen {words}\t\n'.encode())
+            wanted = ' '.join([*words.split()[:-1], expected])
+            assert read_until(terminal, f'<{wanted}>'.encode())
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+
+
+def read_until(terminal: int, text: bytes) -> bool:
+    """Read what a program shows; returns whether it shows the text in time."""
+    shown = b''
+    while text not in shown and select.select([terminal], [], [], 20)[0]:
+        shown += os.read(terminal, 4096)
+    return text in shown
 
 
 def test_words_that_it_does_not_know_are_refused(command: Command) -> None:
