@@ -110,13 +110,25 @@ class ModuleResponder:
         return self._sent[hop]
 
     def preload(self, context: Context, names: Any) -> None:
-        """Send modules that a context is about to import, if it has not got them. From any thread."""
+        """Send modules that a context is about to import, if it has not got them. From any thread.
+
+        To its first hop, which passes them on: however many contexts are behind that, it gets each module once.
+        """
+        stream = self._router.stream_to(context.context_id)
+        if stream is None:
+            return
+        hop = stream.remote_id
         with self._lock:
-            sent = self._sent_to(context.context_id)
+            sent = self._sent_to(hop)
             wanted = tuple(name for name in names if name not in sent)
             sent.update(wanted)
+            passed = self._sent_to(context.context_id)
+            behind = [name for name in names if name not in passed] if hop != context.context_id else []
+            passed.update(behind)
         # Without the lock: the first time takes long, and the broker's thread must not wait for it.
         if wanted and wanted not in self._packed:
             self._packed[wanted] = pack_modules({name: self._find(name) for name in wanted})
         if wanted:
-            self._router.send(context.context_id, handles.LOAD_MODULE, self._packed[wanted])
+            self._router.send(hop, handles.LOAD_MODULE, self._packed[wanted])
+        if behind:
+            self._router.send(hop, handles.FORWARD_MODULES, [context.context_id, behind])

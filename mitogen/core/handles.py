@@ -19,6 +19,8 @@ PUSH_CODE = 107
 #: A child asks for numbered members: DATA ``[number...]``. Answers at `reply_to`:
 #: DATA ``{members: [[number, path, bytes]...], last: bool}``, one or more of them.
 GET_CODE = 108
+#: A parent has modules passed on that it has sent here: DATA ``[context ID, [full name...]]``.
+FORWARD_MODULES = 109
 #: To a zygote: start a job, cancel one, acknowledge chunks of its output (see :mod:`mitogen.zygote`).
 RUN = 110
 CANCEL = 111

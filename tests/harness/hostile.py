@@ -163,7 +163,7 @@ def answers_of_others(wire: Wire, told: Any) -> None:
 @attack
 def commands_to_the_master(wire: Wire, told: Any) -> None:
     for handle in (handles.CALL_FUNCTION, handles.SHUTDOWN, handles.LOAD_MODULE, handles.PUSH_CODE, handles.RUN,
-                   handles.CANCEL_CALL, handles.CANCEL, handles.ACK, 0, 1, 999):
+                   handles.FORWARD_MODULES, handles.CANCEL_CALL, handles.CANCEL, handles.ACK, 0, 1, 999):
         wire.send(handle, ['os', 'mkdir', [told['mark']], {}])
         wire.send(handle, {'modules': [['os', 'x', False, 1]], 'members': [[1, 'os.py', 1]], 'blob': bomb()})
 

@@ -1,6 +1,8 @@
 """Hosts that are reached through others: `mitogen_via`."""
 
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from tests.harness.leftovers import Leftovers
 from tests.harness.probes import PROBE
 from tests.harness.project import Project
 from tests.harness.sshd import Sshd
+from tests.harness.wire import code_in
 
 pytestmark = pytest.mark.xdist_group('containers')
 
@@ -22,6 +25,35 @@ TASKS = '''
 - {name: raw, raw: id -un}
 - {name: reset, meta: reset_connection}
 - {name: after the reset, ping: }
+'''
+
+
+#: Stands in for ssh on the host that is gone through: nobody gets on before all have arrived.
+RENDEZVOUS = '''\
+#!/bin/sh
+: > "{folder}/$$"
+tries=0
+while [ $(ls "{folder}" | wc -l) -lt {count} ]; do
+    tries=$((tries + 1))
+    [ $tries -lt 300 ] || {{ echo "the others did not arrive" >&2; exit 1; }}
+    sleep 0.1
+done
+exec ssh "$@"
+'''
+
+#: Stands in for ssh, and keeps what is sent through it.
+RECORDER = '''\
+#!/usr/bin/python3
+import os, select, subprocess, sys
+
+with open("{folder}/%d" % os.getpid(), "wb", 0) as record:
+    ssh = subprocess.Popen(["ssh", *sys.argv[1:]], stdin=subprocess.PIPE, bufsize=0)
+    # What it is given does not block.
+    while select.select([0], [], []) and (chunk := os.read(0, 65536)):
+        record.write(chunk)
+        ssh.stdin.write(chunk)
+    ssh.stdin.close()
+sys.exit(ssh.wait())
 '''
 
 
@@ -70,3 +102,50 @@ def test_a_way_that_is_none_is_told(project: Project, sshd: Sshd, accounts: Acco
     assert 'Connection refused' in run.task('ping', 'behind').message
     assert 'mitogen_via names the host nowhere, which is not in the inventory' in run.task('ping', 'lost').message
     assert 'leads in a circle: a through b through a' in run.task('ping', 'a').message
+
+
+def stand_in(project: Project, name: str, script: str, **values: object) -> tuple[str, Path]:
+    """A program in the place of ssh, and the folder that it writes to."""
+    folder = project.folder / (name + '.d')
+    folder.mkdir()
+    folder.chmod(0o777)
+    return str(project.write(name, script.format(folder=folder, **values), 0o755)), folder
+
+
+def test_hosts_behind_one_are_reached_side_by_side(
+        project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers) -> None:
+    behind = [accounts.plain, accounts.passwd, accounts.other]
+    program, _ = stand_in(project, 'rendezvous', RENDEZVOUS, count=len(behind))
+    project.add_host('bastion', sshd.variables(accounts.nopasswd), ansible_become=True)
+    for account in behind:
+        project.add_host(account.name, sshd.variables(account), mitogen_via='bastion', ansible_ssh_executable=program)
+    names = [account.name for account in behind]
+    run = project.play('- {name: who, command: id -un}', MITOGEN, hosts=','.join(names)).assert_ok()
+    assert [run.task('who', name).result['stdout'] for name in names] == names
+    leftovers.assert_none()
+
+
+def test_code_crosses_each_link_once_for_all_hosts_behind_it(
+        project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers) -> None:
+    first, first_folder = stand_in(project, 'first', RECORDER)
+    second, second_folder = stand_in(project, 'second', RECORDER)
+    project.add_host('bastion', sshd.variables(accounts.nopasswd), ansible_ssh_executable=first, ansible_become=True)
+    project.add_host('gate', sshd.variables(accounts.passwd), ansible_ssh_executable=second, mitogen_via='bastion',
+                     ansible_become=True, ansible_become_password=accounts.passwd.password)
+    names = []
+    for account in (accounts.plain, accounts.tty, accounts.other):
+        names.append(account.name)
+        project.add_host(account.name, sshd.variables(account), mitogen_via='gate')
+    run = project.play('''
+        - {name: ping, ping: }
+        - {name: copy, copy: {content: abc, dest: "~/copied"}}
+        - {name: remove, file: {path: "~/copied", state: absent}}
+        - {name: facts, setup: {gather_subset: "!all"}}
+    ''', MITOGEN, hosts=','.join(names)).assert_ok()
+    assert all(run.task('copy', name).result['changed'] for name in names)
+    for folder in (first_folder, second_folder):
+        (record,) = folder.iterdir()
+        code = Counter(code_in(record.read_bytes()))
+        assert code['ansible/module_utils/basic.py'] == code['ansible_mitogen.target.files'] == 1
+        assert {name: count for name, count in code.items() if count > 1} == {}
+    leftovers.assert_none()

@@ -109,7 +109,8 @@ def test_a_child_cannot_write_to_its_sibling(root: Router, caplog: Any) -> None:
     assert 'not above it' in caplog.text
 
 
-@pytest.mark.parametrize('handle', [handles.CALL_FUNCTION, handles.LOAD_MODULE, handles.SHUTDOWN, handles.PUSH_CODE])
+@pytest.mark.parametrize('handle', [handles.CALL_FUNCTION, handles.LOAD_MODULE, handles.SHUTDOWN, handles.PUSH_CODE,
+                                    handles.FORWARD_MODULES])
 def test_only_parents_may_command(middle: Router, caplog: Any, handle: int) -> None:
     child = Neighbour(2)
     middle.register(2, child)
