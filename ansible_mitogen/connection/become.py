@@ -131,6 +131,11 @@ class BecomeWatch:
         """
         return bool(self.plugin.require_tty or not self._is_sudo())
 
+    def may_keep_input(self) -> bool:
+        """Whether the account may get nothing of what comes from here, by what the plugin says of its program."""
+        # Not by `pipelining`: su and doas have none because of how they ask for passwords.
+        return bool(self.plugin.require_tty)
+
     def _is_sudo(self) -> bool:
         return getattr(self.plugin, 'name', '') == 'sudo'
 

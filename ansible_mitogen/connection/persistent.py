@@ -24,6 +24,7 @@ from ansible_mitogen.connection.become import BecomeDialogue, BecomeWatch
 from ansible_mitogen.connection.diagnosis import Diagnosis, without_secrets
 from ansible_mitogen.connection.foresight import Foresight, Heard, Rehearsal, borrowed
 from ansible_mitogen.connection.housekeeping import Chore
+from ansible_mitogen.connection.marks import SharedMarks
 from ansible_mitogen.connection.outcome import TransportFailed, UseStock
 from ansible_mitogen.connection.pythons import PythonChoice, bootstrap_text, distinct
 from ansible_mitogen.connection.sources import READ_BY_BECOME
@@ -57,6 +58,10 @@ Result = tuple[int, bytes, bytes]
 
 #: How often a context is opened for one call, if those before it were lost or out of date before anything was done.
 MAX_ATTEMPTS = 3
+
+
+#: Hosts and become methods by which an account gets nothing of what it is sent.
+_without_input = SharedMarks()
 
 
 class PersistentConnection(Diagnosis):
@@ -97,7 +102,7 @@ class PersistentConnection(Diagnosis):
 
     def is_pipelining_enabled(self, wrap_async: bool = False) -> bool:
         """Whether modules are sent through `exec_command`: then they need no temporary files."""
-        if self._reason_for_stock() or self._wants_no_pipelining():
+        if self._reason_for_stock() or self._wants_no_pipelining() or not self._account_has_input():
             return bool(super().is_pipelining_enabled(wrap_async))
         # Not a question of the become plugin: the account's context is there before the module is sent to it.
         reasons = [reason for reason, applies in (
@@ -110,7 +115,7 @@ class PersistentConnection(Diagnosis):
         # Before ansible-core 2.19 nothing but this option was asked.
         def get_option(self, option: str, hostvars: Any = None) -> Any:
             """Return the value of an option; pipelining is always on."""
-            if option == 'pipelining' and not self._wants_no_pipelining():
+            if option == 'pipelining' and not self._wants_no_pipelining() and self._account_has_input():
                 return True
             return super().get_option(option, hostvars=hostvars)
 
@@ -251,6 +256,8 @@ class PersistentConnection(Diagnosis):
             self._note('the module is run by a shell: it, or the command that starts it, has no known form')
         if self._leaves_to_stock(call, original is not None):
             raise UseStock
+        if original is not None and not self._account_has_input():
+            raise UseStock('%s gives the account a terminal in place of what is sent to it' % self._become_method())
         if call is not None and self._foresight is not None:
             known = self._foresight.outcome_of(call)
             if known is not None:
@@ -308,6 +315,28 @@ class PersistentConnection(Diagnosis):
 
         result: Result = self._with_context(run, in_account, call.interpreter if call else '')
         return result
+
+    def _account_has_input(self) -> bool:
+        """Whether a context of the become account can be sent anything.
+
+        Of some programs, such as ``machinectl``, it is seen when the context is opened. That must be known before
+        Ansible decides how a module gets there.
+        """
+        if self._become_watch is None or not self._become_watch.may_keep_input():
+            return True
+        if self._become_mark() not in _without_input:
+            self._begin()
+            try:
+                self._attempt(lambda: self._with_context(lambda client, context: (0, b'', b''), in_account=True))
+            except UseStock as exc:
+                self._note('no context of the account: %s', exc)
+        return self._become_mark() not in _without_input
+
+    def _become_method(self) -> str:
+        return '' if self._become_watch is None else str(self._become_watch.plugin.name)
+
+    def _become_mark(self) -> str:
+        return '%s %s' % (self._become_method(), self._host_name())
 
     def _with_staging(self, serve: Callable[[], Result]) -> Result:
         """Call `serve`, which does all that waits; if that fails, have it done one by one, and call again."""
@@ -504,6 +533,8 @@ class PersistentConnection(Diagnosis):
         step.answerer.explain(failed)
         if failed.kind == 'no_python':
             raise UseStock(failed.message) from failed
+        if failed.kind == 'terminal' and step.changes_account:
+            _without_input.add(self._become_mark())
         if not step.changes_account:
             raise UseStock('%s: %s' % (failed.kind, failed.message)) from failed
         if not step.hop.needs_tty and BecomeDialogue.asks_for_tty(failed):

@@ -7,11 +7,9 @@ act.
 
 import hashlib
 import inspect
-import mmap
 import os
 import shutil
 import subprocess
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -21,6 +19,7 @@ from ansible.module_utils.common.text.converters import to_text
 from ansible.plugins.connection import ConnectionBase
 
 from ansible_mitogen.connection.capture import Command, PopenWatch
+from ansible_mitogen.connection.marks import SharedMarks
 from ansible_mitogen.connection.outcome import TransportFailed, UseStock
 from ansible_mitogen.connection.persistent import PersistentConnection
 from ansible_mitogen.connection.steps import Silent, Step
@@ -47,25 +46,6 @@ _PASS_STDIN = frozenset(['buildah', 'chroot', 'docker', 'incus', 'jail', 'kubect
 _PODMAN_STDIN = '--interactive'
 
 _popen = PopenWatch()
-
-
-class SharedMarks:
-    """A set of names for this process and all that are forked from it, whichever adds to it.
-
-    A name may be taken for another one, rarely: marks are for what may be slower, not wrong.
-    """
-
-    _SIZE = 4096
-
-    def __init__(self) -> None:
-        self._bytes = mmap.mmap(-1, self._SIZE)
-
-    def add(self, name: str) -> None:
-        """Mark a name."""
-        self._bytes[zlib.crc32(name.encode()) % self._SIZE] = 1
-
-    def __contains__(self, name: str) -> bool:
-        return self._bytes[zlib.crc32(name.encode()) % self._SIZE] != 0
 
 
 #: Plugins whose command cannot be caught. Forked workers learn it, and later ones shall know.

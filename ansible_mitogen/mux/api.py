@@ -22,7 +22,8 @@ class HopFailed(MuxError):
     """A hop could not be opened.
 
     :param hop_index: which of the hops, counted from 0.
-    :param kind: `exited`, `timeout`, `no_python`, `spawn`, or `closed`: it is not open, and was not to be opened.
+    :param kind: `exited`, `timeout`, `no_python`, `terminal`, `spawn`, or `closed`: it is not open, and was not to be
+        opened.
     :param message: one sentence.
     :param output: what the hop's command printed.
     :param status: exit code of the command, when it exited; 128 + number for a signal.

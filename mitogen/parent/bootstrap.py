@@ -23,6 +23,12 @@ GREETING = b'MITOGEN-1 '
 #: Starts the line that the shell prints when it finds no interpreter.
 NO_PYTHON = b'MITOGEN-0 '
 
+#: The line that the shell prints when it has a terminal for its standard input, which would garble what is sent.
+TERMINAL = b'MITOGEN-2'
+
+#: In the command and in nothing that it prints.
+_START = b'exec(sys.argv[1])'
+
 #: What is kept of the output before the greeting: enough for any error, too little to fill memory.
 MAX_NOISE = 65536
 
@@ -108,7 +114,8 @@ def bootstrap_command(pythons: Sequence[str]) -> str:
         home, rest = ('$HOME', python[1:]) if python.startswith('~/') else ('', python)
         words.append('"%s%s"' % (home, _in_double_quotes(rest)))
     looked_for = _in_double_quotes(', '.join(pythons))
-    return ('c="%s";l="%s";set -- %s;while [ $# -gt 0 ];do p=$1;shift;command -v "$p" >/dev/null 2>&1&&'
+    return ('[ -t 0 ]&&echo MITOGEN-2&&exit 126;'
+            'c="%s";l="%s";set -- %s;while [ $# -gt 0 ];do p=$1;shift;command -v "$p" >/dev/null 2>&1&&'
             'exec "$p" -c "import sys;exec(sys.argv[1])" "$c" "$p" "$l" "$@";done;'
             'echo "MITOGEN-0 no Python found, looked for $l";exit 127'
             % (_in_double_quotes(_FIRST_STAGE), looked_for, ' '.join(words)))
@@ -158,6 +165,8 @@ class GreetingParser:
         self.rest = b''
         #: The shell's sentence that no interpreter was found.
         self.no_python = ''
+        #: Whether the shell has a terminal for its standard input.
+        self.terminal = False
 
     def feed(self, data: bytes) -> Optional[Greeting]:
         """Add output of the child; return the greeting once it is there."""
@@ -172,9 +181,12 @@ class GreetingParser:
                     self.add_noise(line[:at])
                     self.rest, self._buffer = self._buffer, b''
                     return greeting
-            at = line.find(NO_PYTHON)
-            if at >= 0:
-                self.no_python = line[at + len(NO_PYTHON):].decode('utf-8', 'replace').strip()
+            # Not where the command itself is printed, by a shell that traces or a program that refuses it.
+            if _START not in line:
+                at = line.find(NO_PYTHON)
+                if at >= 0:
+                    self.no_python = line[at + len(NO_PYTHON):].decode('utf-8', 'replace').strip()
+                self.terminal = self.terminal or TERMINAL in line
             self.add_noise(line + b'\n')
         if len(self._buffer) > MAX_NOISE:
             self.add_noise(self._buffer[:-1024])

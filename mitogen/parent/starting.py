@@ -38,7 +38,7 @@ context's configuration.
 class HopError(StreamError):
     """A context could not be started.
 
-    :param kind: ``exited``, ``timeout``, ``no_python`` or ``spawn``.
+    :param kind: ``exited``, ``timeout``, ``no_python``, ``terminal`` or ``spawn``.
     :param message: one sentence for the user.
     :param output: what the command printed.
     :param status: its raw exit status, if it ended.
@@ -157,6 +157,9 @@ class Start:
         output = self.parser.all_output()
         if self.parser.no_python:
             return HopError('no_python', '%s: %s' % (self.spec.name, self.parser.no_python), output, status)
+        if self.parser.terminal:
+            return HopError('terminal', '%s gives a terminal in place of the standard input' % self.spec.name, output,
+                            status)
         how = reaper.exit_reason(status).partition(' ')[2]
         return HopError('exited', '%s %s%s' % (self.spec.name, how, self._said()), output, status)
 

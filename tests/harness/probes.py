@@ -91,3 +91,15 @@ if [ "$word" != 'open sesame' ]; then
 fi
 exec sudo -n -H -u "$user" "$@"
 '''
+
+#: Stands in for ``machinectl``: what it starts has a terminal, whatever it has itself.
+MACHINECTL = '''\
+#!/usr/bin/python3
+import json, os, pty, sys
+
+with open("{log}", "a") as log:
+    log.write(json.dumps(sys.argv[1:]) + "\\n")
+account = sys.argv[3].rpartition("@")[0]
+status = pty.spawn(["sudo", "-n", "-H", "-u", account, "--", *sys.argv[4:]])
+sys.exit(os.WEXITSTATUS(status))
+'''

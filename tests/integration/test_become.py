@@ -1,5 +1,6 @@
 """Becoming another account: the stock plugins' own commands and prompts, and anybody's plugin."""
 
+import json
 import os
 import secrets
 import subprocess
@@ -9,7 +10,7 @@ import pytest
 
 from tests.harness.accounts import MARK, Account, Accounts
 from tests.harness.engines import MITOGEN, Engine
-from tests.harness.probes import GATE, GATE_PLUGIN, PROBE
+from tests.harness.probes import GATE, GATE_PLUGIN, MACHINECTL, PROBE
 from tests.harness.project import Project
 from tests.harness.sshd import Sshd
 
@@ -320,3 +321,33 @@ def test_sudo_that_asks_in_its_own_words(
         assert_became(run.assert_ok(), accounts.nopasswd.name, 'root')
     else:
         assert 'Incorrect sudo password' in run.task('become').message
+
+
+def test_machinectl_which_gives_a_terminal_only_works_as_under_stock(
+    engine: Engine, project: Project, sshd: Sshd, accounts: Accounts, collections_path: str
+) -> None:
+    log = project.write('argv', '', 0o666)
+    program = project.write('machinectl', MACHINECTL.format(log=log), 0o755)
+    project.write('library/probe.py', PROBE)
+    project.configure('defaults', collections_path=collections_path)
+    # Without it, stock refuses a method that needs a terminal.
+    project.configure('ssh_connection', ssh_extra_args='-tt')
+    project.configure('connection', pipelining='False')
+    project.add_host('web1', sshd.variables(
+        accounts.nopasswd, ansible_become_method='community.general.machinectl', ansible_become_exe=str(program),
+        ansible_become_user='root'))
+    run = project.play(f'''
+        - {{name: login, command: id -un}}
+        - {{name: become, command: id -un, become: true}}
+        - {{name: probe, probe: , become: true}}
+        - {{name: raw, raw: id -un, become: true}}
+        - {{name: copy, copy: {{content: abc, dest: {project.folder}/copied}}, become: true}}
+    ''', engine, arguments=['-vvv']).assert_ok()
+    assert run.task('login').result['stdout'] == accounts.nopasswd.name
+    assert run.task('become').result['stdout'] == run.task('raw').result['stdout'].strip() == 'root'
+    assert run.task('probe').result['uid'] == 0 and run.task('probe').result['tty']
+    assert (project.folder / 'copied').read_text() == 'abc'
+    calls = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {tuple(call[:5]) for call in calls} == {('-q', 'shell', 'root@', '/bin/sh', '-c')}
+    # Once it was tried whether a context can be had in this way.
+    assert sum('MITOGEN-1' in call[5] for call in calls) == (1 if engine.ours else 0)

@@ -259,6 +259,23 @@ def test_a_target_without_any_python_is_told_in_one_line_what_was_looked_for(rou
     assert str(error) == 'old box: no Python found, looked for no-such-python3, /no/such/python'
 
 
+def test_a_terminal_in_place_of_the_standard_input_is_told(router: Router) -> None:
+    command = ['sh', '-c', bootstrap_command([sys.executable])]
+    through_a_terminal = [sys.executable, '-c', 'import pty, sys; pty.spawn(sys.argv[1:])', *command]
+    for via in (None, router.local()):
+        with pytest.raises(HopError) as caught:
+            router.open(ChildSpec(through_a_terminal, 'machine m1', may_prompt=True), via)  # type: ignore[call-arg]
+        assert caught.value.kind == 'terminal'
+        assert str(caught.value) == 'machine m1 gives a terminal in place of the standard input'
+
+
+def test_a_program_that_prints_the_command_and_refuses_it_gives_no_terminal(router: Router) -> None:
+    command = bootstrap_command([sys.executable])
+    with pytest.raises(HopError) as caught:
+        router.open(ChildSpec(['sh', '-c', 'echo "may not run $0"; exit 1', command], 'box'))  # type: ignore[call-arg]
+    assert caught.value.kind == 'exited'
+
+
 def test_an_old_python_makes_way_for_a_later_one(router: Router, python2: str, tmp_path: Path) -> None:
     context = router.open(ChildSpec(['sh', '-c', bootstrap_command([  # type: ignore[call-arg]
         'no-such-python3', python2, sys.executable])], 'old box'))

@@ -17,6 +17,7 @@ from ansible.plugins.connection import ConnectionBase
 
 from ansible_mitogen.connection import program
 from ansible_mitogen.connection.capture import Command, PopenWatch, command_of
+from ansible_mitogen.connection.marks import SharedMarks
 from ansible_mitogen.connection.outcome import UseStock
 from ansible_mitogen.connection.twins import twin_of
 
@@ -70,7 +71,7 @@ def connect(plugin: Any) -> Any:
 
 @pytest.fixture(autouse=True)
 def nothing_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program, '_not_caught', program.SharedMarks())
+    monkeypatch.setattr(program, '_not_caught', SharedMarks())
 
 
 def test_the_command_is_the_plugins_own_with_what_it_learns_when_it_connects() -> None:
@@ -101,7 +102,7 @@ def test_a_plugin_whose_command_cannot_be_caught_is_left_alone_from_then_on() ->
 
 
 def test_what_a_forked_worker_learns_its_parent_knows() -> None:
-    marks = program.SharedMarks()
+    marks = SharedMarks()
     pid = os.fork()
     if not pid:
         marks.add('some.plugin')
