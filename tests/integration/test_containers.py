@@ -2,9 +2,11 @@
 
 import json
 import re
+import secrets
+import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,16 @@ TASKS = '''
 '''
 
 
+#: Without a network of its own, and with pseudo-terminals.
+LXC_CONFIG = '''\
+lxc.uts.name = %s
+lxc.rootfs.path = dir:%s
+lxc.net.0.type = none
+lxc.mount.auto = proc sys
+lxc.pty.max = 16
+'''
+
+
 @dataclass
 class Place:
     """Where containers run that have an account `guest`, and how the connections find them."""
@@ -68,6 +80,7 @@ class Place:
     docker: Container
     podman: Container
     buildah: str
+    lxc: str
     root: Path
     env: dict[str, str]
 
@@ -86,11 +99,17 @@ def place(docker: Engine, podman: Engine, tmp_path_factory: pytest.TempPathFacto
         for container in (in_docker, in_podman):
             container.add_account('guest')
         images.run(['buildah', 'run', buildah, '--', 'useradd', '--create-home', 'guest'], podman.env)
+        lxc_root = tmp_path_factory.mktemp('lxc')
+        # It has to be entered from outside, as root of the container.
+        for folder in (lxc_root, *lxc_root.parents[:2]):
+            folder.chmod(0o755)
+        images.run(['cp', '-a', f'{root}/.', lxc_root])
+        lxc = stack.enter_context(lxc_container(lxc_root))
         for folder, mount in (('proc', ['-t', 'proc', 'proc']), ('dev', ['--bind', '/dev']),
                               ('dev/pts', ['--bind', '/dev/pts'])):
             images.run(['mount', *mount, root / folder])
             stack.callback(subprocess.run, ['umount', root / folder], capture_output=True)
-        yield Place(in_docker, in_podman, buildah, root, {**docker.settings, **podman.settings})
+        yield Place(in_docker, in_podman, buildah, lxc, root, {**docker.settings, **podman.settings})
 
 
 @pytest.fixture
@@ -108,8 +127,24 @@ def hosts(place: Place) -> dict[str, dict[str, Any]]:
         'podman-short': {'ansible_connection': 'podman', 'ansible_host': place.podman.name},
         'podman-full': {'ansible_connection': 'containers.podman.podman', 'ansible_host': place.podman.name},
         'buildah': {'ansible_connection': 'containers.podman.buildah', 'ansible_host': place.buildah},
+        'lxc': {'ansible_connection': 'community.general.lxc', 'ansible_host': place.lxc},
         'chroot': {'ansible_connection': 'community.general.chroot', 'ansible_host': str(place.root)},
     }
+
+
+@contextmanager
+def lxc_container(root: Path) -> Iterator[str]:
+    """An LXC container on a root folder, under the one path where the connection looks for it; yields its name."""
+    name = 'mt-' + secrets.token_hex(4)
+    folder = Path('/var/lib/lxc', name)
+    folder.mkdir(parents=True)
+    try:
+        (folder / 'config').write_text(LXC_CONFIG % (name, root))
+        images.run(['lxc-start', '--name', name, '--', '/bin/sleep', 'infinity'])
+        yield name
+    finally:
+        subprocess.run(['lxc-stop', '--name', name, '--kill'], capture_output=True)
+        shutil.rmtree(folder)
 
 
 def assert_runs_from_memory(run: Run, host: str) -> None:
@@ -212,14 +247,17 @@ def test_our_own_names_and_what_works_without_the_collections(
     for name in ('docker', 'mitogen_docker', 'podman', 'mitogen_podman'):
         project.add_host(name, ansible_connection=name, ansible_host=(
             place.docker if 'docker' in name else place.podman).name, ansible_user='guest')
-    for name in ('lxd', 'mitogen_lxd'):
+    # Machines of systemd: no collection has a plugin for them.
+    missing = ('lxd', 'nspawn', 'machinectl', 'mitogen_nspawn', 'mitogen_machinectl')
+    for name in ('mitogen_lxd', *missing):
         project.add_host(name, ansible_connection=name)
     tasks = '''
         - {name: copy, copy: {content: abc, dest: "/tmp/{{ inventory_hostname }}"}}
         - {name: who, command: id -un}
     '''
     without = project.play(tasks, MITOGEN, env=place.env, arguments=['-vvv'])
-    assert "the connection plugin 'lxd' was not found" in without.task('copy', 'lxd').message
+    for name in missing:
+        assert "the connection plugin '%s' was not found" % name in without.task('copy', name).message
     assert 'mitogen_lxd needs the collection community.general, which is not installed' in without.task(
         'copy', 'mitogen_lxd').message
     project.configure('defaults', collections_path=collections_path)
