@@ -160,7 +160,7 @@ class ModuleCall:
     #: Run it under this interpreter; '' for the one that the context runs on.
     interpreter: str = ''
     #: What of ansible-core is mended in its process, see :mod:`ansible_mitogen.target.mends`.
-    mends: tuple[str, ...] = ()
+    mends: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
