@@ -122,6 +122,7 @@ TRACEBACKS = (
 #: For the tasks of styles.yml, besides those above.
 STYLE_MASKS = (
     Mask('*', '*.jid', 'name of a job: drawn by chance'),
+    Mask('* over a time limit', 'timedout.frame', 'address and line of what the signal has interrupted'),
     *TRACEBACKS,
     *(Mask('*', field, CLOSING, r'^Shared connection to \S+ closed\.\r\n$', '') for field in (
         'module_stderr', 'stderr')),
