@@ -1,6 +1,7 @@
 """Processes that are forked before it is known what for: a fork takes longer than to be told."""
 
 import os
+import signal
 import socket
 import struct
 from typing import Any, List, Tuple
@@ -44,6 +45,15 @@ class Blank:
         """Let it end."""
         self._sock.close()
         self.report.close()
+
+    def end(self) -> None:
+        """End it, and wait for that: nothing shall run as its account any more."""
+        self.dismiss()
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        except OSError:
+            return  # it has ended, and was waited for
 
 
 def wait(sock: socket.socket) -> Tuple[List[int], bytes]:

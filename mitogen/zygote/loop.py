@@ -93,6 +93,8 @@ class Zygote:
 
     def stop(self) -> None:
         """End all jobs: first politely, soon by force."""
+        if self._blank is not None:
+            self._blank.end()
         running = dict(self._processes)
         deadline = time.time() + _GRACE
         for number in (signal.SIGTERM, signal.SIGKILL):
