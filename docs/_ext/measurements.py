@@ -32,9 +32,9 @@ class _Scenario:
         """Return the median of our CPU times for each host and task."""
         return '%.1f' % (statistics.median(samples['us'][side] for samples in self._rounds) * 1000 / self._units)
 
-    def wire(self, what: str, unit: int = 1) -> str:
-        """Return how much we sent and received."""
-        return '%.0f' % (self._wire[what] / unit) if self._wire else _NOTHING
+    def wire(self, *what: str, unit: int = 1) -> str:
+        """Return how much crossed the wire, of several kinds together."""
+        return '%.0f' % (sum(self._wire[kind] for kind in what) / unit) if self._wire else _NOTHING
 
 
 def rows(results: dict[str, Any]) -> list[list[str]]:
@@ -44,5 +44,5 @@ def rows(results: dict[str, Any]) -> list[list[str]]:
         scenario = _Scenario(measured)
         found.append([measured['title'], *map(scenario.seconds, ('stock', 'peer', 'us')),
                       *map(scenario.ratio, ('stock', 'peer')), *map(scenario.cpu, ('controller_cpu', 'target_cpu')),
-                      scenario.wire('bytes', 1024), scenario.wire('packets')])
+                      scenario.wire('sent', 'received', unit=1024), scenario.wire('packets')])
     return found

@@ -58,7 +58,8 @@ def test_a_scenario_that_was_measured_is_a_row() -> None:
     samples = [{'stock': {'wall': 4.0}, 'us': {'wall': us, 'controller_cpu': 0.1, 'target_cpu': 0.05}}
                for us in (1.0, 2.0, 4.0)]
     results = {'scenarios': {
-        'a': {'title': 'ten tasks', 'units': 10, 'rounds': samples, 'wire': {'us': {'bytes': 2048, 'packets': 7}}},
+        'a': {'title': 'ten tasks', 'units': 10, 'rounds': samples,
+              'wire': {'us': {'sent': 2000, 'received': 48, 'packets': 7}}},
         'b': {'title': 'others', 'units': 1, 'rounds': [{'us': samples[0]['us'], 'peer': {'wall': 3.0}}], 'wire': {}}}}
     assert measurements.rows(results) == [
         ['ten tasks', '4.00', '–', '2.00', '2.00 ×', '–', '10.0', '5.0', '2', '7'],
