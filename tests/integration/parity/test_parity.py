@@ -158,8 +158,8 @@ WAYS: dict[str, Callable[[Sshd, Accounts], dict[str, Any]]] = {
 }
 
 
-#: The ways that are played on each ansible-core: between them they have all that the third has.
-SHORT = ('ssh-sudo', 'local')
+#: The way that is played on each ansible-core: the one with most to it. The others are played where all tests are run.
+SHORT = ('ssh-sudo',)
 
 
 def grouped(name: str, *marks: pytest.MarkDecorator) -> ParameterSet:
