@@ -299,13 +299,13 @@ def test_a_command_that_is_not_there_fails_without_harm(client: MuxClient, conte
 
 
 @pytest.mark.parametrize('size', [0, 1, 500_000, 700_000, 5 * MIB])
-def test_input_of_any_size_arrives_whole_and_leaves_nothing_behind(client: MuxClient, context: ContextInfo,
+def test_input_of_any_size_arrives_whole_and_leaves_nothing_behind(client: MuxClient, tmp_path: Path,
                                                                    size: int) -> None:
+    context = client.open([local_hop(before="export TMPDIR='%s';" % tmp_path)], no_dialogue)
     content = os.urandom(size)
-    before = set(os.listdir('/tmp'))
     done = client.run_command(context, ['cat'], content)
     assert done.stdout == content
-    assert not [name for name in set(os.listdir('/tmp')) - before if name.startswith('.ansible-mitogen')]
+    assert os.listdir(tmp_path) == []
     if size > 600_000:
         assert client.run_command(context, ['', '-c', 'wc -c'], content).stdout.split() == [str(size).encode()]
 
