@@ -228,10 +228,12 @@ def _run(args: argparse.Namespace) -> None:
     print(text)
     for line in report.remarks(rows, shown):
         print(f'note: {line}')
-    if args.json:
-        args.json.write_text(json.dumps(_results(rows, engines, args), indent=1) + '\n')
-    if args.chart:
-        _write_chart(args.chart, _results(rows, engines, args))
+    if args.json or args.chart:
+        results = _results(rows, engines, args)
+        if args.json:
+            args.json.write_text(json.dumps(results, indent=1) + '\n')
+        if args.chart:
+            _write_chart(args.chart, results)
     _write_markdown(args, CHECKOUT / 'README.md', text)
 
 

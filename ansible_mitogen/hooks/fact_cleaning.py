@@ -7,6 +7,7 @@ from ansible.plugins.loader import connection_loader
 from ansible.vars import clean, manager
 
 from ansible_mitogen.hooks.base import Hook, parameters_of
+from ansible_mitogen.hooks.bounded import BoundedCache
 
 #: All that the stock function uses: its answer depends on nothing else.
 _NAMES = frozenset([
@@ -44,15 +45,11 @@ class FactCleaning(Hook):
 
 def remembering(stock_clean: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return a function that does what `stock_clean` does, and asks it once for each set of names."""
-    kept: dict[tuple[object, ...], frozenset[str]] = {}
+    kept = BoundedCache(_MAX_REMEMBERED)
 
     def clean_facts(facts: Any) -> Any:
         key = (*facts, *connection_loader._get_paths())
-        names = kept.get(key)
-        if names is None:
-            if len(kept) >= _MAX_REMEMBERED:
-                kept.clear()
-            names = kept[key] = frozenset(stock_clean(dict.fromkeys(facts)))
+        names = kept.get(key, lambda: frozenset(stock_clean(dict.fromkeys(facts))))
         allowed = {name: value for name, value in facts.items() if name in names}
         return clean.strip_internal_keys(clean.module_response_deepcopy(allowed))
 

@@ -10,6 +10,7 @@ from ansible.executor import module_common
 from ansible.release import __version__ as ansible_release
 
 from ansible_mitogen.hooks.base import Hook, parameters_of
+from ansible_mitogen.hooks.bounded import BoundedCache
 from ansible_mitogen.import_scan import tree_of_imports
 from ansible_mitogen.versions import untested_reason
 
@@ -58,16 +59,11 @@ def _is_wanted() -> bool:
 
 def keeping_trees(stock_compile: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
     """Return a function that parses each source once. Those who walk a tree leave nothing of theirs in it."""
-    kept: dict[str | bytes, Any] = {}
+    kept = BoundedCache(_MAX_KEPT)
 
     def compile_module_ast(module_name: str, source_code: Any) -> Any:
-        tree = kept.get(source_code)
-        if tree is None:
-            if len(kept) >= _MAX_KEPT:
-                kept.clear()
-            # What cannot be parsed raises an error, each time.
-            tree = kept[source_code] = stock_compile(module_name, source_code)
-        return tree
+        # What cannot be parsed raises an error, each time.
+        return kept.get(source_code, lambda: stock_compile(module_name, source_code))
 
     return compile_module_ast
 

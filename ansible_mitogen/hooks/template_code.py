@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 
 from ansible_mitogen.hooks.base import Hook, parameters_of
+from ansible_mitogen.hooks.bounded import BoundedCache
 
 _MODULE = 'ansible._internal._templating._jinja_bits'
 
@@ -69,7 +70,7 @@ def keeping_code(bits: Any) -> Callable[..., Any]:
     """
     stock = bits.AnsibleEnvironment.compile
     settings = tuple(bits._TEMPLATE_OVERRIDE_FIELD_NAMES)
-    kept: dict[tuple[object, ...], Any] = {}
+    kept = BoundedCache(_MAX_KEPT)
 
     def compile(self: Any, source: Any, *args: Any, **kwargs: Any) -> Any:
         if args or any(kwargs.values()) or not isinstance(source, str) or len(source) > _MAX_LENGTH or \
@@ -77,12 +78,7 @@ def keeping_code(bits: Any) -> Callable[..., Any]:
             return stock(self, source, *args, **kwargs)
         context = bits._TemplateCompileContext.current(optional=True)
         key = (type(self), context and context.escape_backslashes, *[getattr(self, name) for name in settings], source)
-        code = kept.get(key)
-        if code is None:
-            if len(kept) >= _MAX_KEPT:
-                kept.clear()
-            # What cannot be compiled raises an error, each time.
-            code = kept[key] = stock(self, source)
-        return code
+        # What cannot be compiled raises an error, each time.
+        return kept.get(key, lambda: stock(self, source))
 
     return compile
