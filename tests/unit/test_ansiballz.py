@@ -8,10 +8,8 @@ import ansible.modules.command
 import pytest
 from ansible.executor import module_common
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
 from ansible.release import __version__ as core_version
 from ansible.template import Templar
-from ansible.utils.collection_loader import AnsibleCollectionConfig
 
 from ansible_mitogen import ansiballz
 
@@ -23,12 +21,6 @@ CORE = tuple(int(part) for part in core_version.split('.')[:2])
 NASTY = 'it\'s "quoted" \\ \n)\nzip_data=\'AAAA\',\n)\n€ \x00 \\N{BULLET}'
 
 ZIP = base64.b64encode(b'a zip' * 50).decode()
-
-
-def load_collections():
-    """What a command of Ansible does at its start, once in a process."""
-    if AnsibleCollectionConfig.collection_finder is None:
-        init_plugin_loader()
 
 
 def build(arguments, **variables):
@@ -45,7 +37,6 @@ def build(arguments, **variables):
 @pytest.fixture(scope='module')
 def real(tmp_path_factory):
     """A real program, with arguments that are hard to parse."""
-    load_collections()
     return build({'_raw_params': NASTY})
 
 
@@ -91,7 +82,6 @@ def test_program_of_the_installed_core_is_recognised(real):
 
 
 def test_limit_of_open_files_is_found():
-    load_collections()
     found = ansiballz.parse_payload(build({}, ansible_python_module_rlimit_nofile=123))
     assert found.rlimit_nofile == 123
 

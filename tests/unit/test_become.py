@@ -4,8 +4,7 @@ import shlex
 
 import pytest
 from ansible.errors import AnsibleError
-from ansible.plugins.loader import become_loader, init_plugin_loader, shell_loader
-from ansible.utils.collection_loader import AnsibleCollectionConfig
+from ansible.plugins.loader import become_loader, shell_loader
 
 from ansible_mitogen.connection.become import BecomeDialogue, BecomeWatch
 from ansible_mitogen.connection.local import LocalBecomeDialogue
@@ -16,12 +15,6 @@ from mitogen.parent.bootstrap import bootstrap_command
 pytestmark = pytest.mark.every_core
 
 BOOTSTRAP = bootstrap_command(['python3', '/usr/bin/python3'])
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _collections():
-    if AnsibleCollectionConfig.collection_finder is None:
-        init_plugin_loader()
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ import pytest
 
 pytest.importorskip('ansible', reason='needs ansible-core, which the environments of the test command have')
 
-from ansible.plugins.loader import init_plugin_loader
-from ansible.utils.collection_loader import AnsibleCollectionConfig
 from ansible.vars import clean, manager
 
 from ansible_mitogen.hooks.fact_cleaning import FactCleaning, remembering
@@ -21,12 +19,6 @@ FACTS: dict[str, Any] = {
     'ansible_docker_gwbridge': {}, 'ansible_python_interpreter': '/evil', 'ansible_ssh_host_key_rsa_public': 'AAAA',
     'ansible_connection': 'local', '_ansible_internal': 1, 'nested': {'_ansible_inner': 1, 'kept': [1, {'a': 2}]},
     'ansible_local_port': 5, 'invocation': {}, 'ansible_check_mode': True}
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _collections() -> None:
-    if AnsibleCollectionConfig.collection_finder is None:
-        init_plugin_loader()
 
 
 @pytest.mark.parametrize('facts', [{}, FACTS, dict(list(FACTS.items())[:3])])

@@ -7,8 +7,7 @@ from ansible.playbook.play_context import PlayContext
 from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.connection import local as stock_local
 from ansible.plugins.connection import ssh as stock_ssh
-from ansible.plugins.loader import connection_loader, init_plugin_loader, strategy_loader
-from ansible.utils.collection_loader import AnsibleCollectionConfig
+from ansible.plugins.loader import connection_loader, strategy_loader
 
 from ansible_mitogen import hooks, link
 from ansible_mitogen.connection.local import LocalConnection
@@ -25,12 +24,6 @@ pytestmark = pytest.mark.every_core
 
 STRATEGIES = {'mitogen_linear': 'linear', 'mitogen': 'linear', 'mitogen_free': 'free',
               'mitogen_host_pinned': 'host_pinned'}
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _collections():
-    if AnsibleCollectionConfig.collection_finder is None:
-        init_plugin_loader()
 
 
 @pytest.fixture

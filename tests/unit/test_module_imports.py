@@ -13,10 +13,9 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.executor import module_common
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader, module_loader
+from ansible.plugins.loader import module_loader
 from ansible.release import __version__ as core_version
 from ansible.template import Templar
-from ansible.utils.collection_loader import AnsibleCollectionConfig
 
 from ansible_mitogen.ansiballz import parse_payload
 from ansible_mitogen.hooks.module_imports import ModuleImports, keeping_trees, scanning_own_files
@@ -24,12 +23,6 @@ from ansible_mitogen.hooks.module_imports import ModuleImports, keeping_trees, s
 pytestmark = pytest.mark.every_core
 
 CORE = tuple(int(part) for part in core_version.split('.')[:2])
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _collections() -> None:
-    if AnsibleCollectionConfig.collection_finder is None:
-        init_plugin_loader()
 
 
 def built(name: str) -> dict[str, bytes]:

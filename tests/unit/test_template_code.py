@@ -9,9 +9,7 @@ pytest.importorskip('ansible', reason='needs ansible-core, which the environment
 from ansible import template
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar
-from ansible.utils.collection_loader import AnsibleCollectionConfig
 
 from ansible_mitogen.hooks.template_code import TemplateCode, keeping_code
 
@@ -24,12 +22,6 @@ TEMPLATES = ['{{ a }}', '{{ a }} and {{ b.c }}', '{{ [a, b] }}', '{{ b["c"] ~ "x
              '{{ "{{ a }}" }}', '{{ a | upper }}', '{{ a is defined }}', '{% if a %}yes{% endif %}',
              '{{ lookup("vars", "a") }}', '{{ "a\\tb" }}',
              "#jinja2: variable_start_string:'[%', variable_end_string:'%]'\n[% a %] {{ a }}"]
-
-
-@pytest.fixture(autouse=True)
-def _collections() -> None:
-    if AnsibleCollectionConfig.collection_finder is None:
-        init_plugin_loader()
 
 
 @pytest.fixture
