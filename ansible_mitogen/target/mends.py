@@ -10,14 +10,21 @@ _CLASSES = ('PollSelector', 'SelectSelector')
 _PREEXEC = [(('self', 'umask'), ('_restore_signal_handlers', 'os', 'umask')), (('umask',), ('os', 'umask'))]
 
 
-class _Selectors:
-    """Stands for the module `selectors`. Its selectors do not wait when nothing is registered: nothing would come."""
+class _StandIn:
+    """A module, but for what a subclass has another meaning for."""
 
     def __init__(self, module: Any) -> None:
         self._module = module
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._module, name)
+        return getattr(self._module, name)
+
+
+class _Selectors(_StandIn):
+    """The module `selectors`. Its selectors do not wait when nothing is registered: nothing would come."""
+
+    def __getattr__(self, name: str) -> Any:
+        found = super().__getattr__(name)
         if name not in _CLASSES:
             return found
 
@@ -36,14 +43,8 @@ def _mend_waits() -> None:
         basic.selectors = _Selectors(selectors)
 
 
-class _Subprocess:
-    """Stands for the module `subprocess`. Its `Popen` calls nothing in the new process where that would do nothing."""
-
-    def __init__(self, module: Any) -> None:
-        self._module = module
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, name)
+class _Subprocess(_StandIn):
+    """The module `subprocess`. Its `Popen` calls nothing in the new process where that would do nothing."""
 
     def Popen(self, *args: Any, **kwargs: Any) -> Any:
         """Start a program."""
