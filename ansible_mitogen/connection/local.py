@@ -21,6 +21,11 @@ _START_DEADLINE = 60.0
 class LocalConnection(PersistentConnection):
     """Runs modules in a warm process on the controller."""
 
+    def put_file(self, in_path: str, out_path: str) -> None:
+        """Copy a file; it may be a script."""
+        self._note_file(in_path, out_path)
+        super().put_file(in_path, out_path)
+
     def _begin(self) -> None:
         self._connect()
 

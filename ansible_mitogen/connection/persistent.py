@@ -255,6 +255,8 @@ class PersistentConnection(Diagnosis):
         if in_data and call is None:
             self._note('the module is run by a shell: it, or the command that starts it, has no known form')
         if self._leaves_to_stock(call, original is not None):
+            if self._concerns_accounts(call, [cmd]):
+                self._with_context(lambda client, context: client.close_accounts(context))
             raise UseStock
         if original is not None and not self._account_has_input():
             raise UseStock('%s gives the account a terminal in place of what is sent to it' % self._become_method())
@@ -283,8 +285,7 @@ class PersistentConnection(Diagnosis):
                either: Either | None) -> Result:
         def run(client: MuxClient, context: ContextInfo) -> Result:
             done = None
-            if accounts.may_be_changed(call, argv):
-                # A process of an account, idle as it is, would keep it from being removed.
+            if self._concerns_accounts(call, argv):
                 client.close_accounts(context)
             steps, above = self._staging.steps, int(in_account)
             if call is not None:
@@ -315,6 +316,21 @@ class PersistentConnection(Diagnosis):
 
         result: Result = self._with_context(run, in_account, call.interpreter if call else '')
         return result
+
+    def _concerns_accounts(self, call: ModuleCall | None, texts: Sequence[str]) -> bool:
+        """Whether idle processes of other accounts would be in the way: of the removal of one of them, for instance."""
+        return accounts.are_concerned(call, texts) or any(
+            script in text for script in self._scripts_on_accounts for text in texts)
+
+    @functools.cached_property
+    def _scripts_on_accounts(self) -> set[str]:
+        """Files that went to the host, and that do such a thing if they are run."""
+        return set()
+
+    def _note_file(self, in_path: str, out_path: str) -> None:
+        """Take note of a file that goes to the host."""
+        if accounts.script_is_concerned(in_path):
+            self._scripts_on_accounts.add(out_path)
 
     def _account_has_input(self) -> bool:
         """Whether a context of the become account can be sent anything.

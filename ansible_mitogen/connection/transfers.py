@@ -29,6 +29,7 @@ class TransferringConnection(PersistentConnection):
             b_in_path = to_bytes(in_path, errors='surrogate_or_strict')
             if not os.path.exists(b_in_path):
                 raise AnsibleFileNotFound('file or module does not exist: %s' % to_native(in_path))
+            self._note_file(in_path, out_path)
             if self._waits(in_path, out_path):
                 return 0, b'', b''
             mode = stat.S_IMODE(os.stat(b_in_path).st_mode) & 0o777

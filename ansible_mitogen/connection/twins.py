@@ -19,6 +19,7 @@ NEEDS: dict[type, dict[str, list[str]]] = {
     },
     stock_local.Connection: {
         'exec_command': ['cmd', 'in_data', 'sudoable'],
+        'put_file': ['in_path', 'out_path'],
     },
 }
 

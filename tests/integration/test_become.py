@@ -230,11 +230,12 @@ def test_what_sudo_says_is_output_of_a_local_command(engine: Engine, project: Pr
 
 @pytest.mark.parametrize('way', ['ssh', 'local'])
 def test_an_account_that_tasks_ran_in_can_be_removed(
-    way: str, project: Project, sshd: Sshd, accounts: Accounts
+    way: str, engine: Engine, project: Project, sshd: Sshd, accounts: Accounts
 ) -> None:
     name, uid = f'mt{secrets.token_hex(3)}gone', 30000 + secrets.randbelow(20000)
     project.add_host('web1', sshd.variables(accounts.nopasswd) if way == 'ssh' else {
         'ansible_connection': 'local', 'ansible_python_interpreter': '/usr/bin/python3'})
+    script = project.write('remove.sh', f'#!/bin/sh\nPATH=$PATH:/usr/sbin\nuserdel {name}\n', 0o755)
     step = '''
         - name: make, {number}
           user: {{name: {name}, uid: {uid}, comment: "{comment}", create_home: false}}
@@ -242,21 +243,32 @@ def test_an_account_that_tasks_ran_in_can_be_removed(
           command: id -un
           args: {{chdir: /}}
           become_user: {name}
+        - name: look, {number}
+          command: pgrep -u {name}
+          failed_when: false
+        - name: use again, {number}
+          command: id -un
+          args: {{chdir: /}}
+          become_user: {name}
         - name: remove, {number}
           {remove}
     '''
-    removals = [f'user: {{name: {name}, state: absent}}', f'command: userdel {name}']
+    removals = [
+        f'user: {{name: {name}, state: absent}}', f'command: userdel {name}', f'script: {script}',
+        f'raw: PATH=$PATH:/usr/sbin userdel {name}']
     if way == 'ssh':
-        removals.append(f'raw: PATH=$PATH:/usr/sbin userdel {name}')
+        # On the controller, sudo and the task that asks for the job's result have different homes.
+        removals.append(f'user: {{name: {name}, state: absent}}\n          async: 30\n          poll: 1')
     tasks = ''.join(step.format(number=number, name=name, uid=uid, comment=f'{MARK} {os.getpid()}', remove=remove)
                     for number, remove in enumerate(removals))
     try:
-        run = project.play(tasks, MITOGEN, keywords={'become': True}).assert_ok()
+        run = project.play(tasks, engine, keywords={'become': True}).assert_ok()
     finally:
         subprocess.run(['userdel', '--force', name], capture_output=True)
     for number in range(len(removals)):
-        assert run.task(f'use, {number}').result['stdout'] == name
-        assert not run.task(f'remove, {number}').result.get('stderr')
+        assert run.task(f'use again, {number}').result['stdout'] == name
+        assert run.task(f'look, {number}').result['rc'] == 1
+        assert 'userdel' not in run.task(f'remove, {number}').result.get('stderr', '')
 
 
 def test_become_is_done_once_for_an_account(project: Project, sshd: Sshd, accounts: Accounts) -> None:
