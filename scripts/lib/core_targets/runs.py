@@ -123,7 +123,8 @@ class Runner:
             'PATH': os.pathsep.join([str(self._bin), '/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin',
                                      '/sbin', '/bin', str(self._source / _INJECTOR)]),
             'PAGER': '/bin/cat',
-            'PYTHONPATH': str(ROOT),
+            # Some targets make environments of their own, which find ansible-core as those of ansible-test do.
+            'PYTHONPATH': os.pathsep.join([str(ROOT), str(self._library / 'site-packages')]),
             'WORLD_DIRECTORY': str(self._integration),
             'ANSIBLE_PYTHON_MODULE_RLIMIT_NOFILE': '1024',
             'ANSIBLE_FORCE_COLOR': 'false',

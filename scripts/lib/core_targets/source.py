@@ -8,15 +8,10 @@ from pathlib import Path
 
 from environments import ensure_environment, find_python, give_up, run, say
 
-#: The releases whose targets are run, and the Pythons that their controller may have.
-CORES = {
-    '2.16': ('2.16.19', ['3.11', '3.12']),
-    '2.17': ('2.17.14', ['3.11', '3.12']),
-    '2.18': ('2.18.19', ['3.11', '3.12', '3.13']),
-    '2.19': ('2.19.14', ['3.11', '3.12', '3.13']),
-    '2.20': ('2.20.10', ['3.12', '3.13', '3.14']),
-    '2.21': ('2.21.5', ['3.12', '3.13', '3.14']),
-}
+from ansible_mitogen.versions import TESTED
+
+#: The releases whose targets are run, by version.
+CORES = {core.version: core for core in TESTED}
 
 #: What ansible-test would install for the targets.
 REQUIREMENTS = ['passlib', 'pexpect', 'bcrypt', 'setuptools<81', 'wheel']
@@ -27,13 +22,13 @@ def fetch(core: str, base: Path) -> Path:
 
     :param base: where it is kept.
     """
-    release = CORES[core][0]
+    release = CORES[core].release
     folder = base.with_name(base.name + '-source') / ('ansible_core-' + release)
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     say('fetching the source distribution of ansible-core %s' % release)
-    python = find_python(CORES[core][1]) or Path(sys.executable)
+    python = find_python(CORES[core].pythons) or Path(sys.executable)
     if run([python, '-m', 'pip', '--disable-pip-version-check', '--quiet', 'download', '--no-deps',
             '--no-binary', 'ansible-core', '--dest', folder.parent, 'ansible-core==' + release]):
         give_up('pip could not fetch ansible-core %s' % release)
@@ -49,8 +44,7 @@ def fetch(core: str, base: Path) -> Path:
 
 def install(core: str) -> Path:
     """Return the bin folder of an environment with that ansible-core and this project."""
-    release, pythons = CORES[core]
-    python = find_python(pythons)
+    python = find_python(CORES[core].pythons)
     if python is None:
-        give_up('ansible-core %s needs a Python %s' % (core, ' or '.join(pythons)))
-    return ensure_environment('targets-' + core, python, ['ansible-core==' + release, *REQUIREMENTS])
+        give_up('ansible-core %s needs a Python %s' % (core, ' or '.join(CORES[core].pythons)))
+    return ensure_environment('targets-' + core, python, ['ansible-core==' + CORES[core].release, *REQUIREMENTS])

@@ -26,6 +26,8 @@ exec chroot "$root" /bin/sh -eu -c '
     shift
     mkdir -p /run/sshd /run/lock /etc/ssh
     chmod 1777 /run/lock
+    # Some targets want this locale, of which they use nothing but the encoding.
+    [ -e /usr/lib/locale/en_US.utf8 ] || ln -s C.utf8 /usr/lib/locale/en_US.utf8
     # Other accounts start Pythons that are installed there.
     chmod 0755 ~
     rm -rf ~/.ssh ~/.ansible ~/.ansible.cfg
