@@ -12,6 +12,7 @@ from ansible_mitogen.hooks.fact_cleaning import FactCleaning
 from ansible_mitogen.hooks.make_folder import MakeFolder
 from ansible_mitogen.hooks.module_imports import ModuleImports
 from ansible_mitogen.hooks.module_mends import CommandSpawn, CommandWaits
+from ansible_mitogen.hooks.module_zips import ModuleZips
 from ansible_mitogen.hooks.permissions import Permissions
 from ansible_mitogen.hooks.remove_folder import RemoveFolder
 from ansible_mitogen.hooks.strategy_choice import StrategyChoice
@@ -28,8 +29,9 @@ SWITCH_OFF = 'MITOGEN_DISABLE_HOOKS'
 
 #: In the order in which they are installed: the connections before those who watch which are chosen.
 HOOKS: tuple[Hook, ...] = (
-    EarlyStart(), ConnectionChoice(), WorkerThreads(), FactCleaning(), ModuleImports(), TemplateCode(), WarmUp(),
-    StrategyChoice(), MakeFolder(), RemoveFolder(), Permissions(), UnchangedCopy(), CommandWaits(), CommandSpawn())
+    EarlyStart(), ConnectionChoice(), WorkerThreads(), FactCleaning(), ModuleImports(), ModuleZips(), TemplateCode(),
+    WarmUp(), StrategyChoice(), MakeFolder(), RemoveFolder(), Permissions(), UnchangedCopy(), CommandWaits(),
+    CommandSpawn())
 
 _installed_by = 0
 

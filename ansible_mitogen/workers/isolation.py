@@ -12,6 +12,9 @@ from ansible._internal._templating._lazy_containers import _AnsibleLazyTemplateM
 
 from ansible_mitogen.workers.model import Job
 
+#: Values of a task's attributes that are changed in place.
+_CONTAINERS = (list, dict, set)
+
 
 def isolated(job: Job) -> Job:
     """Return the job with copies of all that running it changes."""
@@ -21,8 +24,10 @@ def isolated(job: Job) -> Job:
 
 
 def _own_task(task: Any) -> Any:
-    own = task.copy(exclude_parent=True, exclude_tasks=True)
-    own._parent = task._parent
+    # Not by its own method: that looks at some fifty attributes, one by one, and most of them have nothing to copy.
+    own: Any = object.__new__(type(task))
+    own.__dict__.update({name: copy.copy(value) if isinstance(value, _CONTAINERS) else value
+                         for name, value in task.__dict__.items()})
     kind: Any = type(task)
     for name in _object_attributes(kind):
         # Objects, such as that of `loop_control`, get their final values in place.

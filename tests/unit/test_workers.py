@@ -12,16 +12,22 @@ import pytest
 pytest.importorskip('ansible', reason='needs ansible-core, which the environments of the test command have')
 
 from ansible.executor.task_queue_manager import FinalQueue
+from ansible.inventory.host import Host
 from ansible.module_utils.datatag import deprecate_value
+from ansible.parsing.dataloader import DataLoader
+from ansible.playbook.block import Block
+from ansible.playbook.play import Play
 from ansible.plugins.loader import init_plugin_loader
+from ansible.template import Templar
 from ansible.utils.collection_loader import AnsibleCollectionConfig
 
 from ansible_mitogen.forkgate import ForkGate
 from ansible_mitogen.hooks import worker_threads
 from ansible_mitogen.hooks.worker_threads import WorkerThreads
 from ansible_mitogen.workers.arrivals import Arrivals, NotedResults
-from ansible_mitogen.workers.isolation import snapshot
+from ansible_mitogen.workers.isolation import isolated, snapshot
 from ansible_mitogen.workers.locks import SharedLocks
+from ansible_mitogen.workers.model import Job
 from ansible_mitogen.workers.placement import Placement
 from ansible_mitogen.workers.pool import ThreadPool
 from ansible_mitogen.workers.results import ThreadQueue
@@ -86,6 +92,36 @@ def _use(gate: ForkGate, locks: SharedLocks) -> None:
     gate.enter()
     with locks.loading, locks.serial, gate.closed(0.01):
         os._exit(0)
+
+
+# What a task gets of its own.
+
+def test_what_a_task_does_to_itself_is_not_seen_by_others() -> None:
+    source = {'action': 'debug', 'vars': {'a': 1}, 'tags': ['one'], 'loop': [1], 'notify': ['some handler'],
+              'loop_control': {'label': '{{ item }}'}, 'name': 'before', 'when': ['true']}
+    loader = DataLoader()
+    block = Block.load({'block': [source]}, play=Play(), loader=loader)
+    task = block.block[0]
+    before = {name: repr(getattr(task, '_' + name, None)) for name in task.fattributes}
+    job = Job(task=task, task_vars={'ansible_facts': {}}, host=Host('one'), play_context=SimpleNamespace(),
+              loader=loader, final_q=None, variable_manager=None, shared_loader_obj=None, worker_id=1, cliargs=None)
+    own = isolated(job).task
+    assert type(own) is type(task)
+    assert own.get_name() == task.get_name()
+    assert own._uuid == task._uuid
+    assert own._parent is block
+    own.name = 'after'
+    own.vars['b'] = 2
+    own.args['msg'] = 'hello'
+    own.loop_control.label = 'final'
+    own.loop_control.post_validate(Templar(loader))
+    for name in ('tags', 'loop', 'notify', 'when'):
+        getattr(own, '_' + name).append('more')
+    own.squash()
+    assert {name: repr(getattr(task, '_' + name, None)) for name in task.fattributes} == before | {
+        'loop_control': repr(task._loop_control)}
+    assert task.loop_control.label == '{{ item }}'
+    assert not task._squashed and not task.finalized
 
 
 # What a task hands over.
