@@ -33,7 +33,7 @@ class ModuleZips(Hook):
         if kind is None:
             return ''
         fields = [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
-        if fields != _FIELDS or parameters_of(getattr(kind, 'load', None)) != ['path']:
+        if fields != _FIELDS or not hasattr(kind, 'load') or parameters_of(kind.load) != ['path']:
             return '%s is not what it replaces' % self.replaces
         return ''
 

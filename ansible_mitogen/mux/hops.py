@@ -12,22 +12,11 @@ from typing import Any, Protocol
 
 from ansible_mitogen.mux.api import ACCOUNT
 from ansible_mitogen.mux.protocol import HopSpec
+from ansible_mitogen.mux.room import Room
 
 LOG = logging.getLogger('mux.hops')
 
 Key = tuple[str, ...]
-
-#: Contexts opened through one other are the become accounts of a host, two processes there for each, or the hosts
-#: behind a gateway. Above the first number those that have been idle for so many seconds are closed when one more is
-#: opened; above the second, which keeps a gateway within 1,024 descriptors, the one that has been idle for longest.
-MANY_CHILDREN = 16
-IDLE_SECONDS = 120.0
-MAX_CHILDREN = 200
-
-#: The same for those that are children of this process, each with an ssh client of some MiB: hosts that a `serial`
-#: batch is done with. There is no upper limit but that of descriptors.
-MANY_HOSTS = 200
-
 
 #: How the key begins of a hop that only changes the interpreter.
 INTERPRETER = 'interpreter '
@@ -231,7 +220,7 @@ class HopTable:
         self._open_hop = open_hop
         self._watch = watch
         self._end = end
-        self._has_room = has_room
+        self._room = Room(has_room)
         self._open: dict[Key, Entry] = {}
         self._dials: dict[Key, Dial] = {}
         self._by_id: dict[int, Entry] = {}
@@ -400,15 +389,6 @@ class HopTable:
 
     def _make_room(self, parent: Entry | None) -> None:
         """Close what has been idle for longest if a new hop through `parent` would be one too many."""
-        siblings = [entry for entry in self._open.values() if entry.parent is parent]
-        idle = sorted((entry for entry in siblings if not entry.busy), key=lambda entry: entry.last_used)
-        doomed = []
-        if len(siblings) >= (MANY_HOSTS if parent is None else MANY_CHILDREN):
-            old = time.monotonic() - IDLE_SECONDS
-            doomed = [entry for entry in idle if entry.last_used < old]
-        full = not self._has_room() if parent is None else len(siblings) >= MAX_CHILDREN
-        if full and not doomed:
-            doomed = idle[:1]
-        for entry in doomed:
+        for entry in self._room.to_close(self._open.values(), parent, time.monotonic()):
             LOG.debug('%r is closed to make room', entry.context)
             self.close(entry)

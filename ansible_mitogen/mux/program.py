@@ -2,7 +2,6 @@
 
 import logging
 import os
-import resource
 import signal
 import socket
 import threading
@@ -10,6 +9,7 @@ import time
 from typing import Any
 
 from ansible_mitogen.mux.bundles import BundleStore, Member
+from ansible_mitogen.mux.descriptors import Descriptors
 from ansible_mitogen.mux.hops import HopTable
 from ansible_mitogen.mux.owner import watch_owner
 from ansible_mitogen.mux.protocol import SOCKET_NAME, HopSpec
@@ -27,9 +27,6 @@ CLOSE_GRACE = 0.2
 
 #: Seconds until a context that was told to end has its stream closed.
 CLOSE_DEADLINE = 1.0
-
-#: Descriptors kept free: for clients, and for the several that a child needs while it is being started.
-SPARE_DESCRIPTORS = 64
 
 #: The members that every module needs besides what its zip holds.
 COMMON = ('ansible_mitogen/__init__.py', 'ansible_mitogen/target/__init__.py', 'ansible_mitogen/target/mends.py',
@@ -49,34 +46,6 @@ def common_members(root: str) -> list[Member]:
         with open(os.path.join(root, *path.split('/')), 'rb') as source:
             members.append(Member(path, source.read()))
     return members
-
-
-def has_free_descriptors() -> bool:
-    """Whether one more child may be started; raises the process's limit first if that helps.
-
-    Not earlier: children inherit the limit, and in all but the largest runs they shall find the one
-    that they would without us.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if _taken_descriptors() + SPARE_DESCRIPTORS < soft:
-        return True
-    if soft == hard:
-        return False
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _taken_descriptors() -> int:
-    try:
-        return len(os.listdir('/dev/fd'))
-    except OSError:
-        # No /proc here. The lowest free number is right, but for gaps below it.
-        lowest = os.dup(0)
-        os.close(lowest)
-        return lowest
 
 
 class Mux:
@@ -115,7 +84,7 @@ class Mux:
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         self.bundles = BundleStore(common_members(root))
         self.table = HopTable(self.broker.defer, self._executor.submit, self._open_hop, self._watch, self._end_context,
-                              has_free_descriptors)
+                              Descriptors().have_room)
         service = Service(self.router, self.table, self.bundles, os.urandom(4).hex(), self.end)
         self.broker.defer(Listener, self.broker, self._listening, service)
         while not self._ended.wait(3600):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ansible_mitogen.mux import hops
+from ansible_mitogen.mux import hops, room
 from ansible_mitogen.mux.api import ACCOUNT
 from ansible_mitogen.mux.hops import AbandonedError, HopTable, NotOpenError, Request
 from ansible_mitogen.mux.protocol import HopSpec
@@ -346,21 +346,22 @@ def test_a_context_that_is_used_is_never_closed_to_make_room(world: Any) -> None
 
 
 def test_idle_accounts_of_a_host_are_closed_when_they_are_many(world: Any) -> None:
-    askers = [Asker(world, 'web1', 'sudo %d' % number) for number in range(hops.MANY_CHILDREN)]
+    askers = [Asker(world, 'web1', 'sudo %d' % number) for number in range(room.MANY_CHILDREN)]
     world.run()
-    askers[3].entry.last_used -= hops.IDLE_SECONDS + 1
+    askers[3].entry.last_used -= room.IDLE_SECONDS + 1
     Asker(world, 'web1', 'sudo one more')
     assert world.ended == [askers[3].entry.context]
 
 
 def test_hosts_that_have_been_idle_for_long_are_closed_when_they_are_many(world: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(hops, 'MANY_HOSTS', 5)
+    monkeypatch.setattr(room, 'MANY_HOSTS', 5)
+    monkeypatch.setattr(room, 'LOOK_SECONDS', 0.0)
     askers = [Asker(world, f'web{number}') for number in range(5)]
     world.run()
     for asker in askers[1:3]:
-        asker.entry.last_used -= hops.IDLE_SECONDS + 1
+        asker.entry.last_used -= room.HOST_IDLE_SECONDS + 1
     askers[2].entry.take()
-    askers[2].entry.last_used -= hops.IDLE_SECONDS + 1
+    askers[2].entry.last_used -= room.HOST_IDLE_SECONDS + 1
     Asker(world, 'web5')
     assert world.ended == [askers[1].entry.context]
 
