@@ -352,12 +352,19 @@ def test_an_interrupted_request_is_cancelled_and_the_client_goes_on(
         client: MuxClient, context: ContextInfo, tmp_path: Path) -> None:
     def interrupt(signum: int, frame: object) -> None:
         raise KeyboardInterrupt
+
+    def interrupt_when_it_runs() -> None:
+        wait_until((tmp_path / 'pid').exists, 30, 'the job to run')
+        os.kill(os.getpid(), signal.SIGALRM)
     before = signal.signal(signal.SIGALRM, interrupt)
+    watcher = threading.Thread(target=interrupt_when_it_runs)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        watcher.start()
         with pytest.raises(KeyboardInterrupt):
-            client.run_command(context, ['/bin/sh', '-c', 'echo $$ > %s/pid; exec sleep 60' % tmp_path])
+            client.run_command(context, [
+                '/bin/sh', '-c', 'cd %s; echo $$ > new; mv new pid; exec sleep 60' % tmp_path])
     finally:
+        watcher.join()
         signal.signal(signal.SIGALRM, before)
     job = int((tmp_path / 'pid').read_text())
     assert client.run_command(context, ['echo', 'on']).stdout == b'on\n'
