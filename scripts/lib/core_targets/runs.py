@@ -17,14 +17,17 @@ from core_targets.targets import Target
 
 WORLD = Path(__file__).with_name('world.sh')
 
-#: Variables that switch an engine on.
-ENGINES = {
-    'stock': {},
-    'mitogen': {
+#: Variables that switch this project on, by what does it.
+SWITCHES = {
+    'strategy': {
         'ANSIBLE_STRATEGY_PLUGINS': str(ROOT / 'ansible_mitogen' / 'plugins' / 'strategy'),
         'ANSIBLE_STRATEGY': 'mitogen_linear',
     },
+    'callback': {'ANSIBLE_CALLBACKS_ENABLED': 'junit,mitogen.ansible.mitogen'},
 }
+
+#: The same for all engines.
+_ENGINES = {'stock': {}, **SWITCHES}
 
 #: How the host that a target tests is reached, as variables of the inventory.
 WAYS = {
@@ -64,13 +67,15 @@ class Runner:
     """Runs targets of one ansible-core.
 
     :param source: its unpacked source distribution.
+    :param wheels: the folder of what targets have pip install.
     :param bin_folder: of the environment that it is installed in.
     :param base: the folder that logs go to, in one of their own.
     :param timeout: seconds that one target may take.
     """
 
-    def __init__(self, core: str, source: Path, bin_folder: Path, base: Path, timeout: int) -> None:
+    def __init__(self, source: Path, wheels: Path, bin_folder: Path, base: Path, timeout: int) -> None:
         self._source = source
+        self._wheels = wheels
         self._bin = bin_folder
         self._timeout = timeout
         self._logs = base.with_name(base.name + '-logs')
@@ -78,7 +83,10 @@ class Runner:
         self._integration = source / 'test' / 'integration'
 
     def run(self, target: Target, way: str, engine: str) -> Outcome:
-        """Run a target in a world of its own."""
+        """Run a target in a world of its own.
+
+        :param engine: 'stock', or what switches this project on.
+        """
         folder = self._logs / ('%s-%s' % (engine, way))
         folder.mkdir(parents=True, exist_ok=True)
         log = folder / (target.name + '.log')
@@ -126,6 +134,7 @@ class Runner:
             # Some targets make environments of their own, which find ansible-core as those of ansible-test do.
             'PYTHONPATH': os.pathsep.join([str(ROOT), str(self._library / 'site-packages')]),
             'WORLD_DIRECTORY': str(self._integration),
+            'WORLD_WHEELS': str(self._wheels),
             'ANSIBLE_PYTHON_MODULE_RLIMIT_NOFILE': '1024',
             'ANSIBLE_FORCE_COLOR': 'false',
             'ANSIBLE_FORCE_HANDLERS': 'true',
@@ -154,7 +163,7 @@ class Runner:
             **({} if target.script else {'ANSIBLE_ROLES_PATH': 'targets'}),
             **self._plugin_paths(),
             **target.environment,
-            **ENGINES[engine],
+            **_ENGINES[engine],
         }
 
     def _plugin_paths(self) -> dict[str, str]:

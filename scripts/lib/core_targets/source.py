@@ -14,7 +14,20 @@ from ansible_mitogen.versions import TESTED
 CORES = {core.version: core for core in TESTED}
 
 #: What ansible-test would install for the targets.
-REQUIREMENTS = ['passlib', 'pexpect', 'bcrypt', 'setuptools<81', 'wheel']
+REQUIREMENTS = ['passlib', 'pexpect', 'bcrypt', 'python-debian', 'setuptools<81', 'wheel']
+
+#: What targets have pip install: arguments for pip, one call for each, as some want different versions.
+_WANTED = (
+    ['pexpect==4.8.0', 'passlib==1.7.4', 'build', 'trustme', 'Cython', 'setuptools<81', 'wheel'],
+    ['pexpect==4.9.0'],
+    ['--no-binary', 'PyYAML', 'PyYAML'],
+)
+
+#: Debian packages that targets use, or install if they are missing.
+PACKAGES = [
+    'acl', 'cron', 'debconf-utils', 'dpkg-dev', 'equivs', 'faketime', 'git', 'libfile-fcntllock-perl', 'libuser',
+    'openssh-server', 'python3-apt', 'python3-debian', 'subversion', 'unzip', 'zip', 'zstd',
+]
 
 
 def fetch(core: str, base: Path) -> Path:
@@ -39,6 +52,20 @@ def fetch(core: str, base: Path) -> Path:
     unpacked = folder.with_name(archive.name[:-len('.tar.gz')])
     if unpacked != folder:
         unpacked.rename(folder)
+    return folder
+
+
+def fetch_wheels(core: str, base: Path) -> Path:
+    """Return a folder with the Python packages that targets install; they are fetched if it is not there.
+
+    :param base: where it is kept.
+    """
+    folder = base.with_name(base.name + '-wheels')
+    if not folder.is_dir():
+        say('fetching Python packages that targets install')
+        python = find_python(CORES[core].pythons) or Path(sys.executable)
+        for wanted in _WANTED:
+            run([python, '-m', 'pip', '--disable-pip-version-check', '--quiet', 'download', '--dest', folder, *wanted])
     return folder
 
 

@@ -4,7 +4,10 @@
 #
 #   world.sh BASE COMMAND...
 #
-# BASE is an empty folder. The copy has its own sshd on port 22, which root enters by key.
+# BASE is an empty folder. The copy has its own sshd on port 22, which root enters by key. In the environment:
+#
+#   WORLD_DIRECTORY   where the command runs
+#   WORLD_WHEELS      a folder, from which pip gets all that it installs
 set -eu
 base=$1
 shift
@@ -23,11 +26,14 @@ ip link set lo up
 cd /
 exec chroot "$root" /bin/sh -eu -c '
     directory=$1
-    shift
+    wheels=$2
+    shift 2
     mkdir -p /run/sshd /run/lock /etc/ssh
     chmod 1777 /run/lock
     # Some targets want this locale, of which they use nothing but the encoding.
     [ -e /usr/lib/locale/en_US.utf8 ] || ln -s C.utf8 /usr/lib/locale/en_US.utf8
+    rm -rf ~/.config/pip ~/.pip
+    printf "%s\n" "[global]" "no-index = true" "find-links = $wheels" > /etc/pip.conf
     # Other accounts start Pythons that are installed there.
     chmod 0755 ~
     rm -rf ~/.ssh ~/.ansible ~/.ansible.cfg
@@ -41,4 +47,4 @@ exec chroot "$root" /bin/sh -eu -c '
     /usr/sbin/sshd -f /run/sshd_config
     cd "$directory"
     "$@"
-' sh "$WORLD_DIRECTORY" "$@"
+' sh "$WORLD_DIRECTORY" "$WORLD_WHEELS" "$@"
