@@ -35,8 +35,9 @@ WAYS = {
     'ssh': {'ansible_connection': 'ssh', 'ansible_host': 'localhost', 'ansible_user': 'root'},
 }
 
-#: Programs that targets use, in the source distribution.
+#: Programs that targets use: where they are in the source distribution, and those that are made.
 _INJECTOR = 'test/lib/ansible_test/_util/target/injector'
+_PROGRAMS = '/tmp/programs'
 
 #: Seconds that a world has beyond its target's to be made and to go away.
 _ALLOWANCE = 30
@@ -115,7 +116,8 @@ class Runner:
             'hosts': 'testhost', 'gather_facts': target.gathers_facts, 'vars': {'output_dir': '/tmp/output'},
             'roles': [target.name],
         }]
-        lines = ['mkdir -p /tmp/output', _write('inventory', inventory), ': > /tmp/ansible.cfg']
+        lines = ['mkdir -p /tmp/output ' + _PROGRAMS, _write('inventory', inventory), ': > /tmp/ansible.cfg',
+                 _write(_PROGRAMS + '/python.py', '#!/bin/sh\nexec python "$@"'), 'chmod +x %s/*' % _PROGRAMS]
         if target.script:
             lines += ['cd targets/%s' % target.name, 'exec ./%s -v' % target.script.name]
         else:
@@ -128,8 +130,8 @@ class Runner:
             'HOME': '/root',
             'LANG': 'C.UTF-8',
             'LC_ALL': 'C.UTF-8',
-            'PATH': os.pathsep.join([str(self._bin), '/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin',
-                                     '/sbin', '/bin', str(self._source / _INJECTOR)]),
+            'PATH': os.pathsep.join([str(self._bin), _PROGRAMS, '/usr/local/sbin', '/usr/local/bin', '/usr/sbin',
+                                     '/usr/bin', '/sbin', '/bin', str(self._source / _INJECTOR)]),
             'PAGER': '/bin/cat',
             # Some targets make environments of their own, which find ansible-core as those of ansible-test do.
             'PYTHONPATH': os.pathsep.join([str(ROOT), str(self._library / 'site-packages')]),
