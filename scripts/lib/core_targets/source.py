@@ -14,20 +14,17 @@ from ansible_mitogen.versions import TESTED
 CORES = {core.version: core for core in TESTED}
 
 #: What ansible-test would install for the targets.
-REQUIREMENTS = ['passlib', 'pexpect', 'bcrypt', 'python-debian', 'setuptools<81', 'wheel']
+REQUIREMENTS = ['passlib', 'pexpect', 'bcrypt', 'setuptools<81', 'wheel']
 
 #: What targets have pip install: arguments for pip, one call for each, as some want different versions.
 _WANTED = (
-    ['pexpect==4.8.0', 'passlib==1.7.4', 'build', 'trustme', 'Cython', 'setuptools<81', 'wheel'],
+    ['pexpect==4.8.0', 'passlib==1.7.4', 'build', 'Cython', 'setuptools<81', 'wheel'],
     ['pexpect==4.9.0'],
     ['--no-binary', 'PyYAML', 'PyYAML'],
 )
 
 #: Debian packages that targets use, or install if they are missing.
-PACKAGES = [
-    'acl', 'cron', 'debconf-utils', 'dpkg-dev', 'equivs', 'faketime', 'git', 'libfile-fcntllock-perl', 'libuser',
-    'openssh-server', 'python3-apt', 'python3-debian', 'subversion', 'unzip', 'zip', 'zstd',
-]
+PACKAGES = ['acl', 'debconf-utils', 'git', 'libuser', 'openssh-server', 'python3-apt', 'unzip', 'zip']
 
 
 def fetch(core: str, base: Path) -> Path:
