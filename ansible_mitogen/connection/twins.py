@@ -1,6 +1,7 @@
 """The persistent twin of each stock connection class that has one."""
 
 import inspect
+import sys
 
 from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.connection import local as stock_local
@@ -41,8 +42,25 @@ def unfit_reasons() -> list[str]:
 def twin_of(stock: type) -> type | None:
     """Return the persistent subclass of a stock class, None if there is none."""
     if stock not in _twins:
-        _twins[stock] = _make_twin(stock) if _has_twin(stock) else None
+        known = _as_imported(stock)
+        if known is not stock:
+            _twins[stock] = twin_of(known)
+        else:
+            _twins[stock] = _make_twin(stock) if _has_twin(stock) else None
     return _twins[stock]
+
+
+def _as_imported(stock: type) -> type:
+    """Return the class that we know of the same source file, or the class itself.
+
+    Ansible loads a plugin again, into another module, when it has forgotten it and is asked by another name.
+    """
+    source = _source_of(stock)
+    return next((known for known in NEEDS if source and _source_of(known) == source), stock)
+
+
+def _source_of(stock: type) -> str | None:
+    return getattr(sys.modules.get(stock.__module__), '__file__', None)
 
 
 def _has_twin(stock: type) -> bool:

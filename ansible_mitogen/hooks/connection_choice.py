@@ -38,11 +38,12 @@ class ConnectionChoice(Hook):
 
     def install(self, forks: int) -> None:
         """Wrap the method of the one loader of connections."""
+        # The loader forgets what it has loaded.
+        connection_loader.add_directory(PLUGINS)
         # A module is named as the first who asks for it does, and keeps that name: asked for by a fully qualified
         # one, its classes would be others than those that have twins.
         for stock in NEEDS:
             connection_loader.get(stock.__module__.rpartition('.')[2], class_only=True)
-        connection_loader.add_directory(PLUGINS)
         connection_loader.get_with_context = choosing_twins(connection_loader.get_with_context)
 
 

@@ -45,6 +45,13 @@ def test_ssh_by_any_name_becomes_its_twin(get, name):
     assert 'ansible_ssh_extra_args' in str(connection.option_definitions)
 
 
+def test_ssh_that_is_loaded_again_by_another_name_becomes_the_same_twin(get, monkeypatch):
+    first = get('ssh')
+    # As when a role has plugins of its own: the loader forgets all that it has loaded.
+    monkeypatch.setattr(connection_loader, '_module_cache', {})
+    assert type(get('ansible.builtin.ssh')) is type(first)
+
+
 def test_local_becomes_its_twin_for_tasks_only(get):
     assert isinstance(get('local', ansible_playbook_pid='1'), LocalConnection)
     assert type(get('local')) is stock_local.Connection
