@@ -6,7 +6,7 @@ import stat
 import tempfile
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -15,7 +15,9 @@ from ansible import constants as C
 from ansible import context as cli_context
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.common.text.converters import to_bytes, to_text
+from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.connection import ConnectionBase
+from ansible.template import Templar
 from ansible.utils.display import Display
 
 from ansible_mitogen import ansiballz, link
@@ -95,10 +97,22 @@ class PersistentConnection(Diagnosis):
         super().set_become_plugin(plugin)
         self._become_watch = None if plugin is None else BecomeWatch.of(plugin)
 
-    def _resolve_option_variables(self, variables: Any, templar: Any) -> Any:
+    def take_variables(self, variables: Mapping[str, Any], templar: Any) -> None:
+        """Remember what the variables of the host say about the way to it, and about its interpreters."""
         self._python_choice = PythonChoice(variables, templar)
         self._via = ViaChoice(variables, templar)
-        return super()._resolve_option_variables(variables, templar)
+
+    if hasattr(ConnectionBase, '_resolve_option_variables'):
+        def _resolve_option_variables(self, variables: Any, templar: Any) -> Any:
+            self.take_variables(variables, templar)
+            return super()._resolve_option_variables(variables, templar)
+    else:
+        # Before ansible-core 2.17 only `meta: reset_connection` passes all variables, and a hook gives those of tasks.
+        def set_options(self, task_keys: Any = None, var_options: Any = None, direct: Any = None) -> None:
+            """Set the values of the options."""
+            if var_options and 'hostvars' in var_options:
+                self.take_variables(var_options, Templar(DataLoader(), variables=var_options))
+            super().set_options(task_keys=task_keys, var_options=var_options, direct=direct)
 
     def is_pipelining_enabled(self, wrap_async: bool = False) -> bool:
         """Whether modules are sent through `exec_command`: then they need no temporary files."""

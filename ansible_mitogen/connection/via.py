@@ -72,8 +72,8 @@ class ViaChoice:
         _make_persistent(connection, name, kind)
         if boolean(variables.get('ansible_become') or False):
             connection.set_become_plugin(self._become_plugin(variables))
-        connection.set_options(var_options=connection._resolve_option_variables(
-            _WithHosts(variables, {}), _Templated()))
+        connection.take_variables(_WithHosts(variables, {}), _Templated())
+        connection.set_options(var_options=_of_plugin('connection', connection, variables))
         return connection
 
     def _become_plugin(self, variables: Mapping[str, Any]) -> Any:
@@ -81,9 +81,14 @@ class ViaChoice:
         plugin = become_loader.get(method)
         if plugin is None:
             raise AnsibleError("Invalid become method specified, could not find matching plugin: '%s'." % method)
-        wanted = C.config.get_plugin_vars('become', plugin._load_name)
-        plugin.set_options(var_options={name: variables[name] for name in wanted if name in variables})
+        plugin.set_options(var_options=_of_plugin('become', plugin, variables))
         return plugin
+
+
+def _of_plugin(kind: str, plugin: Any, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables that are about a plugin's options."""
+    wanted = C.config.get_plugin_vars(kind, plugin._load_name)
+    return {name: variables[name] for name in wanted if name in variables}
 
 
 def _make_persistent(connection: Any, name: str, kind: str) -> None:

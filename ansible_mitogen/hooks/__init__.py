@@ -7,6 +7,7 @@ from ansible.utils.display import Display
 
 from ansible_mitogen.hooks.base import Hook
 from ansible_mitogen.hooks.connection_choice import ConnectionChoice
+from ansible_mitogen.hooks.connection_variables import ConnectionVariables
 from ansible_mitogen.hooks.early_start import EarlyStart
 from ansible_mitogen.hooks.fact_cleaning import FactCleaning
 from ansible_mitogen.hooks.make_folder import MakeFolder
@@ -29,9 +30,9 @@ SWITCH_OFF = 'MITOGEN_DISABLE_HOOKS'
 
 #: In the order in which they are installed: the connections before those who watch which are chosen.
 HOOKS: tuple[Hook, ...] = (
-    EarlyStart(), ConnectionChoice(), WorkerThreads(), FactCleaning(), ModuleImports(), ModuleZips(), TemplateCode(),
-    WarmUp(), StrategyChoice(), MakeFolder(), RemoveFolder(), Permissions(), UnchangedCopy(), CommandWaits(),
-    CommandSpawn())
+    EarlyStart(), ConnectionChoice(), ConnectionVariables(), WorkerThreads(), FactCleaning(), ModuleImports(),
+    ModuleZips(), TemplateCode(), WarmUp(), StrategyChoice(), MakeFolder(), RemoveFolder(), Permissions(),
+    UnchangedCopy(), CommandWaits(), CommandSpawn())
 
 _installed_by = 0
 

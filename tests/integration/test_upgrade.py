@@ -90,11 +90,15 @@ CALLBACK = Engine('callback', 'linear', True, {
 #: Hooks that an ansible-core before this one has no place for.
 SINCE = {'threads': (2, 19), 'imports': (2, 19), 'templates': (2, 19)}
 
+#: The last ansible-core that wants a hook.
+UNTIL = {'variables': (2, 16)}
+
 #: All that a hook guards. A hook names it in `replaces`; what a twin needs of a stock plugin is a list of its own.
 #: What is mended in a module's process is guarded there, so unit tests do it.
 GUARDED = [
     hook.replaces for hook in HOOKS
-    if hook.replaces and not isinstance(hook, ModuleMend) and SINCE.get(hook.name, CORE) <= CORE
+    if hook.replaces and not isinstance(hook, ModuleMend)
+    and SINCE.get(hook.name, CORE) <= CORE <= UNTIL.get(hook.name, CORE)
 ] + [f'{stock.__module__}.{stock.__name__}.{method}' for stock, methods in NEEDS.items() for method in methods]
 
 

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from ansible.executor.task_executor import TaskExecutor
 from ansible.playbook.play_context import PlayContext
 from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.connection import local as stock_local
@@ -15,6 +16,7 @@ from ansible_mitogen.connection.ssh import SshConnection
 from ansible_mitogen.connection.twins import twin_of, unfit_reasons
 from ansible_mitogen.hooks.base import Hook, parameters_of
 from ansible_mitogen.hooks.connection_choice import ConnectionChoice, choosing_twins
+from ansible_mitogen.hooks.connection_variables import ConnectionVariables, giving_variables
 from ansible_mitogen.hooks.early_start import EarlyStart
 from ansible_mitogen.hooks.strategy_choice import StrategyChoice, adopting
 from ansible_mitogen.strategy import MitogenStrategy
@@ -108,6 +110,30 @@ def test_early_start_makes_this_process_the_owner(monkeypatch):
     monkeypatch.setattr(link, 'start', started.append)
     EarlyStart().install(17)
     assert started == [17]
+
+
+@pytest.mark.parametrize('name', ['ssh', 'psrp'])
+def test_persistent_connections_have_the_variables_before_their_options(get, name):
+    connection, seen = get(name) or object(), []
+
+    def stock(executor, variables, templar):
+        seen.append(executor._connection._via.name() if name == 'ssh' else '')
+        return ['known']
+    executor = SimpleNamespace(_connection=connection)
+    assert giving_variables(stock)(executor, {'mitogen_via': 'bastion'}, None) == ['known']
+    assert seen == ['bastion' if name == 'ssh' else '']
+
+
+def test_variables_are_given_where_ansible_keeps_them_to_itself(monkeypatch):
+    hook = ConnectionVariables()
+    assert hook.unfit_reason() == ''
+    monkeypatch.delattr(ConnectionBase, '_resolve_option_variables', raising=False)
+    monkeypatch.setattr(TaskExecutor, '_set_connection_options', lambda self, variables, templar: ['stock'])
+    assert hook.unfit_reason() == ''
+    hook.install(5)
+    assert TaskExecutor._set_connection_options(SimpleNamespace(_connection=None), {}, None) == ['stock']
+    monkeypatch.setattr(TaskExecutor, '_set_connection_options', lambda self, cvars: None)
+    assert hook.unfit_reason().endswith('_set_connection_options takes the parameters self, cvars')
 
 
 class Recorder(Hook):
