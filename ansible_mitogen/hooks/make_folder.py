@@ -25,7 +25,7 @@ class MakeFolder(ActionMethod):
         def replay() -> None:
             shell = connection._shell
             # The path is in use already: it must be the same folder.
-            shell._generate_temp_dir_name = functools.partial(os.path.basename, made[0])
+            shell._generate_temp_dir_name = functools.partial(os.path.basename, made[0].rstrip('/'))
             try:
                 stock(action, *args, **kwargs)
             finally:
