@@ -26,7 +26,9 @@ class MitogenStrategy:
 
     def run(self, iterator: Any, *args: Any, **kwargs: Any) -> Any:
         """Run a play, or a batch of it, whose connections are then closed."""
-        callbacks = getattr(getattr(self, '_tqm', None), '_callback_plugins', None) or ()
+        tqm = getattr(self, '_tqm', None)
+        # Before ansible-core 2.19 the one that prints is not among the others.
+        callbacks = (getattr(tqm, '_stdout_callback', None), *(getattr(tqm, '_callback_plugins', None) or ()))
         use_stock_name(type(self), MitogenStrategy, getattr(iterator, '_play', None), callbacks)
         try:
             return super().run(iterator, *args, **kwargs)  # type: ignore[misc]
