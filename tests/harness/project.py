@@ -19,6 +19,9 @@ Variables = Mapping[str, Any]
 #: Time that processes of ours have to end after ansible-playbook has. One second is promised, on an idle machine.
 GRACE = 15.0
 
+#: What ansible-core adds to a message before 2.19, on a line of its own.
+HINT = '\nSee stdout/stderr for the exact error'
+
 #: A task that takes longer than this on a busy machine has hung.
 TIMEOUT = 120.0
 
@@ -37,7 +40,7 @@ class TaskResult:
     @property
     def message(self) -> str:
         """The text that explains a failure to the user."""
-        return str(self.result.get('msg', ''))
+        return str(self.result.get('msg', '')).removesuffix(HINT)
 
 
 @dataclass
