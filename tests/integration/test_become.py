@@ -11,7 +11,7 @@ import pytest
 from tests.harness.accounts import MARK, Account, Accounts
 from tests.harness.engines import MITOGEN, Engine
 from tests.harness.probes import GATE, GATE_PLUGIN, MACHINECTL, PROBE
-from tests.harness.project import Project
+from tests.harness.project import Project, Run
 from tests.harness.sshd import Sshd
 
 BECOME = '''
@@ -25,20 +25,61 @@ BECOME = '''
 '''
 
 
-def assert_became(run: object, login: str, became: str) -> None:
-    names = [run.task(task).result['stdout'] for task in ('login', 'become', 'login again')]  # type: ignore[attr-defined]
+def assert_became(run: Run, login: str, became: str, host: str | None = None) -> None:
+    names = [run.task(task, host).result['stdout'] for task in ('login', 'become', 'login again')]
     assert names == [login, became, login]
 
 
-def test_sudo_without_a_password(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
-    project.add_host('web1', sshd.variables(accounts.nopasswd))
-    assert_became(project.play(BECOME, engine).assert_ok(), accounts.nopasswd.name, 'root')
+def gate_variables(project: Project, word: str | None) -> dict[str, object]:
+    gate = project.write('gate', GATE, 0o755)
+    project.write('become_plugins/gate.py', GATE_PLUGIN)
+    return {'ansible_become_method': 'gate', 'ansible_become_exe': str(gate), 'ansible_become_password': word}
+
+
+def su_variables(became: Account, word: str | None) -> dict[str, object]:
+    return {'ansible_become_method': 'su', 'ansible_become_user': became.name, 'ansible_become_password': word}
 
 
 @pytest.mark.every_core
-def test_sudo_with_a_password(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
-    project.add_host('web1', sshd.variables(accounts.passwd, ansible_become_password=accounts.passwd.password))
-    assert_became(project.play(BECOME, engine).assert_ok(), accounts.passwd.name, 'root')
+def test_each_way_to_another_account(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    nopasswd, passwd, tty, plain, other = accounts
+    # su asks on a terminal, so stock does without pipelining, and hands a file to another unprivileged account.
+    project.configure('defaults', allow_world_readable_tmpfiles='True')
+    ways: dict[str, tuple[Account | None, str, dict[str, object]]] = {
+        'sudo': (nopasswd, 'root', {}),
+        'sudo-password': (passwd, 'root', {'ansible_become_password': passwd.password}),
+        'sudo-other': (nopasswd, other.name, {'ansible_become_user': other.name}),
+        # Stock manages it without pipelining only.
+        'sudo-terminal': (tty, 'root', {'ansible_pipelining': False}),
+        'su': (plain, other.name, su_variables(other, other.password)),
+        'su-from-root': (None, other.name, su_variables(other, None)),
+        # A plugin by someone else, with a dialogue of its own.
+        'gate': (nopasswd, 'root', gate_variables(project, 'open sesame')),
+    }
+    for host, (account, _, variables) in ways.items():
+        project.add_host(host, sshd.variables(account, **variables))
+    run = project.play(BECOME, engine).assert_ok()
+    for host, (account, became, _) in ways.items():
+        assert_became(run, account.name if account else 'root', became, host)
+
+
+def test_each_refusal_is_told(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    project.configure('defaults', allow_world_readable_tmpfiles='True')
+    refusals: dict[str, tuple[Account, str, dict[str, object]]] = {
+        'sudo-wrong': (accounts.passwd, 'Incorrect sudo password', {'ansible_become_password': 'wrong'}),
+        'sudo-none': (accounts.passwd, 'Missing sudo password', {}),
+        'sudo-no-right': (accounts.plain, 'sudo', {}),
+        'su-wrong': (accounts.plain, 'Incorrect su password', su_variables(accounts.other, 'wrong')),
+        'gate-wrong': (accounts.nopasswd, 'Incorrect gate password', gate_variables(project, 'open barley')),
+    }
+    for host, (account, _, variables) in refusals.items():
+        project.add_host(host, sshd.variables(account, **variables))
+    project.add_host('good', sshd.variables(accounts.nopasswd))
+    run = project.play(BECOME, engine)
+    for host, (_, words, _) in refusals.items():
+        assert run.statuses(host) == {'login': 'ok', 'become': 'failed'}
+        assert words in run.task('become', host).message
+    assert set(run.statuses('good').values()) == {'ok'}
 
 
 def test_password_from_a_file_given_on_the_command_line(
@@ -48,11 +89,6 @@ def test_password_from_a_file_given_on_the_command_line(
     project.add_host('web1', sshd.variables(accounts.passwd))
     run = project.play(BECOME, engine, arguments=['--become-password-file', str(secret)]).assert_ok()
     assert_became(run, accounts.passwd.name, 'root')
-
-
-def test_sudo_to_another_account(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
-    project.add_host('web1', sshd.variables(accounts.nopasswd, ansible_become_user=accounts.other.name))
-    assert_became(project.play(BECOME, engine).assert_ok(), accounts.nopasswd.name, accounts.other.name)
 
 
 def test_accounts_that_take_turns(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
@@ -97,31 +133,9 @@ def test_executable_of_sudo(engine: Engine, project: Project, sshd: Sshd, accoun
     assert run.task('mark').result['stdout'] == 'yes'
 
 
-def test_sudo_that_requires_a_terminal(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
-    # Stock Ansible manages it without pipelining only.
-    project.add_host('web1', sshd.variables(accounts.tty, ansible_pipelining=False))
-    assert_became(project.play(BECOME, engine).assert_ok(), accounts.tty.name, 'root')
-
-
 def test_sudo_that_requires_a_terminal_with_pipelining(project: Project, sshd: Sshd, accounts: Accounts) -> None:
     project.add_host('web1', sshd.variables(accounts.tty, ansible_pipelining=True))
     assert_became(project.play(BECOME, MITOGEN).assert_ok(), accounts.tty.name, 'root')
-
-
-@pytest.mark.every_core
-def test_su_with_a_password(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
-    # su asks on a terminal, so stock does without pipelining, and hands a file to another unprivileged account.
-    project.configure('defaults', allow_world_readable_tmpfiles='True')
-    project.add_host('web1', sshd.variables(
-        accounts.plain, ansible_become_method='su', ansible_become_user=accounts.other.name,
-        ansible_become_password=accounts.other.password))
-    assert_became(project.play(BECOME, engine).assert_ok(), accounts.plain.name, accounts.other.name)
-
-
-def test_su_from_root_needs_no_password(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
-    project.add_host('web1', sshd.variables(
-        ansible_become_method='su', ansible_become_user=accounts.other.name))
-    assert_became(project.play(BECOME, engine).assert_ok(), 'root', accounts.other.name)
 
 
 def test_local_connection_with_become(engine: Engine, project: Project, accounts: Accounts) -> None:
@@ -130,58 +144,6 @@ def test_local_connection_with_become(engine: Engine, project: Project, accounts
     # Some folder that the account may enter.
     run = project.play('- {name: who, become: true, command: id -un, args: {chdir: /}}', engine).assert_ok()
     assert run.task('who').result['stdout'] == accounts.other.name
-
-
-def gate_variables(project: Project, word: str | None) -> dict[str, object]:
-    gate = project.write('gate', GATE, 0o755)
-    project.write('become_plugins/gate.py', GATE_PLUGIN)
-    return {'ansible_become_method': 'gate', 'ansible_become_exe': str(gate), 'ansible_become_password': word}
-
-
-@pytest.mark.every_core
-def test_third_party_plugin_with_a_dialogue_of_its_own(
-    engine: Engine, project: Project, sshd: Sshd, accounts: Accounts
-) -> None:
-    project.add_host('web1', sshd.variables(accounts.nopasswd), gate_variables(project, 'open sesame'))
-    assert_became(project.play(BECOME, engine).assert_ok(), accounts.nopasswd.name, 'root')
-
-
-def test_third_party_plugin_that_is_told_the_wrong_word(
-    engine: Engine, project: Project, sshd: Sshd, accounts: Accounts
-) -> None:
-    project.add_host('web1', sshd.variables(accounts.nopasswd), gate_variables(project, 'open barley'))
-    run = project.play(BECOME, engine)
-    assert run.statuses('web1') == {'login': 'ok', 'become': 'failed'}
-    assert 'Incorrect gate password' in run.task('become').message
-
-
-SUDO_REFUSALS = {
-    'wrong password': ('passwd', 'wrong', 'Incorrect sudo password'),
-    'no password': ('passwd', None, 'Missing sudo password'),
-    'no right': ('plain', None, 'sudo'),
-}
-
-
-@pytest.mark.parametrize('kind', SUDO_REFUSALS)
-def test_sudo_that_refuses(kind: str, engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
-    role, password, words = SUDO_REFUSALS[kind]
-    account: Account = getattr(accounts, role)
-    project.add_host('web1', sshd.variables(account, ansible_become_password=password))
-    project.add_host('web2', sshd.variables(accounts.nopasswd))
-    run = project.play(BECOME, engine)
-    assert run.statuses('web1') == {'login': 'ok', 'become': 'failed'}
-    assert words in run.task('become', 'web1').message
-    assert set(run.statuses('web2').values()) == {'ok'}
-
-
-def test_su_with_a_wrong_password(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
-    project.configure('defaults', allow_world_readable_tmpfiles='True')
-    project.add_host('web1', sshd.variables(
-        accounts.plain, ansible_become_method='su', ansible_become_user=accounts.other.name,
-        ansible_become_password='wrong'))
-    run = project.play(BECOME, engine)
-    assert run.statuses('web1') == {'login': 'ok', 'become': 'failed'}
-    assert 'Incorrect su password' in run.task('become').message
 
 
 def test_files_of_an_unprivileged_account(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
@@ -320,19 +282,17 @@ QUESTIONS = {
 }
 
 
-@pytest.mark.parametrize('question', QUESTIONS)
-@pytest.mark.parametrize('word', ['open sesame', 'open barley'])
-def test_sudo_that_asks_in_its_own_words(
-    question: str, word: str, project: Project, sshd: Sshd, accounts: Accounts
-) -> None:
-    stub = project.write('asking-sudo', ASKING_SUDO.replace('QUESTION', QUESTIONS[question]), 0o755)
-    project.add_host('web1', sshd.variables(
-        accounts.nopasswd, ansible_become_exe=str(stub), ansible_become_password=word))
+def test_sudo_that_asks_in_its_own_words(project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    for name, question in QUESTIONS.items():
+        stub = project.write(f'asking-{name}', ASKING_SUDO.replace('QUESTION', question), 0o755)
+        for kind, word in (('right', 'open sesame'), ('wrong', 'open barley')):
+            project.add_host(f'{kind}-{name}', sshd.variables(
+                accounts.nopasswd, ansible_become_exe=str(stub), ansible_become_password=word))
     run = project.play(BECOME, MITOGEN)
-    if word == 'open sesame':
-        assert_became(run.assert_ok(), accounts.nopasswd.name, 'root')
-    else:
-        assert 'Incorrect sudo password' in run.task('become').message
+    for name in QUESTIONS:
+        assert_became(run, accounts.nopasswd.name, 'root', f'right-{name}')
+        assert run.statuses(f'wrong-{name}') == {'login': 'ok', 'become': 'failed'}
+        assert 'Incorrect sudo password' in run.task('become', f'wrong-{name}').message
 
 
 def test_machinectl_which_gives_a_terminal_only_works_as_under_stock(
