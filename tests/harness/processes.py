@@ -30,15 +30,19 @@ def process_table() -> dict[int, Process]:
     for entry in os.listdir('/proc'):
         if not entry.isdigit():
             continue
-        folder = Path('/proc', entry)
+        folder = '/proc/' + entry
         try:
-            state, parent = (folder / 'stat').read_text().rpartition(')')[2].split()[:2]
-            command = (folder / 'cmdline').read_bytes().replace(b'\0', b' ').decode('utf-8', 'replace').strip()
-            uid = folder.stat().st_uid
+            # Without buffers, and paths as texts: tests that wait for a process look at the table all the time.
+            with open(folder + '/stat', 'rb', 0) as stat:
+                state, parent = stat.read().rpartition(b')')[2].split(None, 2)[:2]
+            if state == b'Z':
+                continue
+            with open(folder + '/cmdline', 'rb', 0) as cmdline:
+                command = cmdline.read().replace(b'\0', b' ').decode('utf-8', 'replace').strip()
+            uid = os.stat(folder).st_uid
         except OSError:
             continue
-        if state != 'Z':
-            table[int(entry)] = Process(int(entry), int(parent), uid, command)
+        table[int(entry)] = Process(int(entry), int(parent), uid, command)
     return table
 
 
