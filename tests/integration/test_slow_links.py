@@ -55,7 +55,7 @@ def test_connecting_takes_one_round_trip_more_than_ssh_and_a_task_one(
     first = turns('- command: id')
     # One for code, one for the task; and at the end, when the result is there, the request to end.
     assert first <= alone + 1 + 1 + 1
-    assert turns(repeated('command: id', 21)) - first <= 20
+    assert turns(repeated('command: id', 11)) - first <= 10
 
 
 def test_small_files_take_two_round_trips_each_and_facts_one(turns: Turns, project: Project) -> None:

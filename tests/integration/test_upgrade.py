@@ -11,8 +11,6 @@ from tests.harness.engines import MITOGEN, ROOT, Engine
 from tests.harness.project import Project, Run
 from tests.harness.sshd import Sshd
 
-pytestmark = pytest.mark.every_core
-
 CORE = tuple(int(part) for part in ansible_release.split('.')[:2])
 
 #: Ansible imports it before it loads the strategy.
@@ -135,10 +133,12 @@ def test_play_passes_with_one_warning_when_a_guarded_signature_is_unknown(
     assert warning.startswith('mitogen does not know this version of ansible-core. Left out: ')
 
 
+@pytest.mark.every_core
 def test_play_passes_with_one_warning_when_nothing_fits(project: Project, sshd: Sshd, accounts: Accounts) -> None:
     assert len(warnings(play(project, sshd, accounts, ','.join(GUARDED), '2.99.1'))) == 1
 
 
+@pytest.mark.every_core
 def test_newer_ansible_core_is_named_in_one_warning(project: Project, sshd: Sshd, accounts: Accounts) -> None:
     [warning] = warnings(play(project, sshd, accounts, '', '2.99.1'))
     assert warning.startswith('ansible-core 2.99.1 is newer than 2.21, the newest that this mitogen was tested with')
@@ -146,5 +146,6 @@ def test_newer_ansible_core_is_named_in_one_warning(project: Project, sshd: Sshd
     assert 'Left out' not in warning or CORE < (2, 19)
 
 
+@pytest.mark.every_core
 def test_tested_ansible_core_gets_no_warning(project: Project, sshd: Sshd, accounts: Accounts) -> None:
     assert warnings(play(project, sshd, accounts, '')) == []
