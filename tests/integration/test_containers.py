@@ -178,7 +178,8 @@ def test_every_connection_runs_modules_from_memory(with_collections: Project, pl
     assert not run.left
 
 
-@pytest.mark.parametrize('account', ['', 'guest'])
+# That an account changes a budget as it should is tested with ssh on each ansible-core.
+@pytest.mark.parametrize('account', ['', pytest.param('guest', marks=pytest.mark.once)])
 def test_tasks_wait_for_their_container_as_often_as_for_a_host(
         account: str, with_collections: Project, place: Place) -> None:
     project = with_collections

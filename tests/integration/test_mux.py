@@ -34,6 +34,8 @@ from ansible_mitogen.mux.client import (
 from mitogen.parent.bootstrap import bootstrap_command
 from tests.harness.processes import process_table, wait_until
 
+pytestmark = pytest.mark.once
+
 MIB = 1 << 20
 
 
@@ -577,7 +579,7 @@ def everything_ends(owner: subprocess.Popen[bytes], path: str, end: Callable[[li
     for thread in threads:
         thread.start()
     wait_until(lambda: {'sleep 71', 'sleep 72'} <= {process_table()[pid].command for pid in of_mux(owner.pid)
-                                                    if pid in process_table()}, 10, 'the jobs')
+                                                    if pid in process_table()}, 30, 'the jobs')
     everyone = of_mux(owner.pid)
     end(everyone)
     wait_until(lambda: not set(everyone) & set(process_table()), 20, 'everything to end')

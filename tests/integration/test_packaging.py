@@ -11,6 +11,8 @@ import pytest
 
 from tests.harness.engines import ROOT
 
+pytestmark = pytest.mark.once
+
 #: Folders whose code is sent to targets.
 TRAVELLING = ('mitogen', 'ansible_mitogen/target')
 

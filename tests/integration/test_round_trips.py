@@ -16,7 +16,6 @@ from tests.harness.sshd import Sshd
 pytestmark = pytest.mark.xdist_group('round trips')
 
 
-@pytest.mark.every_core
 @pytest.mark.parametrize('become', [False, True])
 def test_actions_wait_for_their_host_as_often_as_their_budget_says(
     become: bool, project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers

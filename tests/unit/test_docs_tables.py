@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / 'docs/_ext'))
 import measurements
 import rows
 
+pytestmark = pytest.mark.once
+
 
 class AlmostHook:
     """Does one thing. It also has a second sentence

@@ -10,6 +10,8 @@ import pytest
 
 from ansible_mitogen.import_scan import import_statements, tree_of_imports
 
+pytestmark = pytest.mark.once
+
 ALL = re.compile('')
 
 

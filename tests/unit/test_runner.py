@@ -311,7 +311,6 @@ def test_the_modules_before_2_19_are_run_by_runpy(zygote):
     assert go(False) == (1, {'msg': 'New-style module did not handle its own exit', 'failed': True})
 
 
-@pytest.mark.every_core
 @pytest.mark.parametrize('python', SUPPORTED, ids=interpreter_id)
 def test_every_interpreter_runs_modules(python):
     programs = [build('ansible.legacy.' + name, arguments) for name, arguments in (

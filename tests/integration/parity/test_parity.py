@@ -158,8 +158,9 @@ WAYS: dict[str, Callable[[Sshd, Accounts], dict[str, Any]]] = {
 }
 
 
-#: The way that is played on each ansible-core: the one with most to it. The others are played where all tests are run.
-SHORT = ('ssh-sudo',)
+#: Which ansible-cores a way is played on: the one with most to it on each; that one once whose connection is in the
+#: first, and whose tasks of the login account are in the second.
+MARKS = {'ssh-sudo': [pytest.mark.every_core], 'local': [], 'ssh-root': [pytest.mark.once]}
 
 
 def grouped(name: str, *marks: pytest.MarkDecorator) -> ParameterSet:
@@ -167,9 +168,7 @@ def grouped(name: str, *marks: pytest.MarkDecorator) -> ParameterSet:
     return pytest.param(name, marks=[pytest.mark.xdist_group(name), *marks])
 
 
-@pytest.fixture(
-    scope='module', params=[grouped(name, *[pytest.mark.every_core] * (name in SHORT)) for name in WAYS]
-)
+@pytest.fixture(scope='module', params=[grouped(name, *MARKS[name]) for name in WAYS])
 def way(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -235,7 +234,9 @@ def test_stock_run_is_a_good_reference(stock: Outcome) -> None:
     assert stock.run.stats['target']['unreachable'] == 0
 
 
-# One way is enough to show what differs by itself, and has all kinds of it.
+# One way is enough to show what differs by itself, and has all kinds of it. So is one ansible-core: two runs of stock
+# differ for the same reasons on each, and the oldest has all masks.
+@pytest.mark.once
 @pytest.mark.parametrize('way', [grouped('ssh-sudo')], indirect=True)
 def test_stock_equals_itself_and_every_mask_is_of_use(play: Play, stock: Outcome) -> None:
     comparison = Comparison()
