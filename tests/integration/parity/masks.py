@@ -144,6 +144,19 @@ BECOME_MASKS = (
          r'^(open sesame)?[\r\n]+', ''),
 )
 
+#: For the tasks of respawn.yml, besides the first ones.
+RESPAWN_MASKS: tuple[Mask, ...] = (
+    Mask(
+        'deb822_repository*',
+        'exception',
+        'where the module was put, and that ours is found again when a traceback shows its lines',
+        r'(?<=  File ")\S+?/(?=ansible/modules/deb822_repository\.py)|    from debian.*\n    \^+\n',
+        '',
+    ),
+    Mask('package_facts', 'ansible_facts.packages',
+         'the first of the managers in a set without an order: the next task names the one it wants'),
+) if CORE < (2, 18) else ()
+
 #: For the tasks of features.yml, besides the first ones.
 FEATURE_MASKS: tuple[Mask, ...] = ()
 
