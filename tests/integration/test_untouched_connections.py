@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socketserver
 import subprocess
@@ -61,6 +62,7 @@ class TerminalModule(TerminalBase):
 #: Somebody's own connection, with nothing of ours or of stock's in it but the base.
 OWN = """
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -288,30 +290,35 @@ def test_connection_that_is_not_there(project: Project) -> None:
     assert 'nobody.has.this' in run.task('ping').message
 
 
-@pytest.mark.parametrize('kind', ['program', 'program-pipelining', 'server', 'server-pipelining', 'local', 'ssh'])
-def test_third_party_plugin(kind: str, project: Project, sshd: Sshd, accounts: Accounts) -> None:
-    how = HOWS.get(kind.partition('-')[0])
+def test_third_party_plugins(project: Project, sshd: Sshd, accounts: Accounts) -> None:
+    kinds = ['program', 'program-pipelining', 'server', 'server-pipelining', 'local', 'ssh']
     # In /var/tmp, which the sshd's sessions see as well.
     work = project.folder / 'work'
     work.mkdir()
     work.chmod(0o777)
-    there = sshd.variables(accounts.nopasswd) if kind == 'ssh' else {
-        'ansible_python_interpreter': '/usr/bin/python3', 'ansible_async_dir': str(work / 'jobs')}
-    project.add_host('host', there, ansible_connection='somebodys', work=str(work))
+    for kind in kinds:
+        there = sshd.variables(accounts.nopasswd) if kind == 'ssh' else {
+            'ansible_python_interpreter': '/usr/bin/python3', 'ansible_async_dir': str(work / f'jobs-{kind}')}
+        project.add_host(kind, there, ansible_connection=f'somebodys_{kind}', work=str(work))
 
     def play(engine: Engine) -> dict[str, Any]:
-        run = project.play(TASKS, engine, arguments=['-vvv'], timeout=300).assert_ok()
+        run = project.play(TASKS, engine, arguments=['-vvv', '--forks=6'], timeout=300).assert_ok()
         # Any plugin that starts a program for each command has a twin. What changes a stock plugin has none.
-        assert ('MITOGEN: opened' in run.text) == (engine.ours and 'program' in kind)
+        assert set(re.findall(r'<(\S+)> MITOGEN: opened', run.text)) == {
+            kind for kind in kinds if engine.ours and 'program' in kind}
         # Whoever writes to a file that is the same changes nothing.
-        (work / 'host').unlink()
+        for kind in kinds:
+            (work / kind).unlink()
         shutil.rmtree(work / 'fetched')
         return seen(run)
     with serving(CommandServer) as port:
-        source = BENT.replace('STOCK', kind) if how is None else OWN.replace('HOW', how).replace(
-            'PIPELINING', str('pipelining' in kind)).replace('PORT', str(port))
-        project.write('connection_plugins/somebodys.py', source)
+        for kind in kinds:
+            how = HOWS.get(kind.partition('-')[0])
+            source = BENT.replace('STOCK', kind) if how is None else OWN.replace('HOW', how).replace(
+                'PIPELINING', str('pipelining' in kind)).replace('PORT', str(port))
+            project.write(f'connection_plugins/somebodys_{kind}.py', source.replace('somebodys', f'somebodys_{kind}'))
         stock = play(STOCK)
         assert play(MITOGEN) == stock
-    through = 'bent' if how is None else kind.partition('-')[0]
-    assert stock['module on host'][1]['stdout'].split()[0] == through
+    for kind in kinds:
+        through = kind.partition('-')[0] if kind not in ('local', 'ssh') else 'bent'
+        assert stock[f'module on {kind}'][1]['stdout'].split()[0] == through
