@@ -16,26 +16,27 @@ WANTED = ('ansible/netcommon', 'ansible/posix', 'ansible/utils', 'community/dock
           'community/library_inventory_filtering_v1', 'community/okd', 'containers/podman', 'kubernetes/core')
 
 
-def collections_path(core: str) -> Path:
+def collections_path(core: str, python: str | Path = sys.executable) -> Path:
     """Return the folder to be named in ``collections_path``; it is made once and kept.
 
     :param core: version of ansible-core, like ``2.19``.
+    :param python: an interpreter, with pip, that the package is for.
     :raises RuntimeError: it cannot be made.
     """
     content = hashlib.sha256(repr(WANTED).encode()).hexdigest()[:8]
     folder = images.cache() / 'collections' / f'{PACKAGES[core]}-{content}'
     with locks.exclusive(images.cache() / 'collections.lock'):
         if not folder.exists():
-            _make(folder, PACKAGES[core])
+            _make(folder, PACKAGES[core], python)
     return folder
 
 
-def _make(folder: Path, version: str) -> None:
+def _make(folder: Path, version: str, python: str | Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='.new-', dir=folder.parent) as place:
         # No cache: it is large, and what is wanted of it is kept here.
         done = subprocess.run([
-            sys.executable, '-m', 'pip', '--disable-pip-version-check', '--no-cache-dir', 'download', '--quiet',
+            python, '-m', 'pip', '--disable-pip-version-check', '--no-cache-dir', 'download', '--quiet',
             '--no-deps', '--dest', place, 'ansible==' + version], capture_output=True, text=True, timeout=900)
         if done.returncode:
             raise RuntimeError('the collections cannot be downloaded: %s' % done.stderr[-3000:])
