@@ -31,9 +31,19 @@ def make_folder(parent: str, path: str, is_handed_over: bool) -> None:
         # The job after it could not be started, and is tried in another way.
         return
     _make_parents(parent)
-    os.mkdir(path, 0o700)
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        # Likewise, in a context that has been closed since, or for someone who was to remove it.
+        if not _is_ours_alone(path):
+            raise
     if not is_handed_over:
         _folders.add(path)
+
+
+def _is_ours_alone(path: str) -> bool:
+    found = os.lstat(path)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
 
 
 def _make_parents(path: str) -> None:

@@ -55,9 +55,34 @@ def test_what_must_exist_stops_all_if_there_is_nothing(tmp_path: Path, econtext:
     assert found == {'file': True, 'link': not follow, 'missing': False, 'file/x': True, 'n' * 300: True, 'a\0b': True}
 
 
-def test_a_folder_that_someone_else_made_is_not_taken(tmp_path: Path, econtext: Any) -> None:
-    (tmp_path / 'x').mkdir()
-    assert staging.perform([['make_folder', str(tmp_path), str(tmp_path / 'x'), False]], [], econtext)[:2] == [0, 17]
+@pytest.mark.parametrize('handed_over', [False, True])
+def test_a_folder_that_an_earlier_attempt_has_made_is_used(
+        tmp_path: Path, econtext: Any, monkeypatch: pytest.MonkeyPatch, handed_over: bool) -> None:
+    steps = [['make_folder', str(tmp_path), str(tmp_path / 'x'), handed_over],
+             ['put_file', str(tmp_path / 'x/f'), 0o600, b'content']]
+    assert staging.perform(steps, [7, 110, 1234, b''], econtext) == []
+    # Another context, which knows nothing of the first one's.
+    monkeypatch.setattr(staging, '_folders', set())
+    assert staging.perform(steps, [7, 110, 1234, b''], econtext) == []
+    assert staging._folders == (set() if handed_over else {str(tmp_path / 'x')})
+
+
+@pytest.mark.parametrize('kind', ['writable', 'link', 'file', 'of another'])
+def test_what_someone_else_may_have_made_is_not_taken(
+        tmp_path: Path, econtext: Any, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    path = tmp_path / 'x'
+    if kind == 'file':
+        path.touch(0o600)
+    elif kind == 'link':
+        path.symlink_to(tmp_path)
+    else:
+        path.mkdir(0o700)
+    if kind == 'writable':
+        path.chmod(0o770)
+    elif kind == 'of another':
+        monkeypatch.setattr(os, 'geteuid', lambda: path.stat().st_uid + 1)
+    assert staging.perform([['make_folder', str(tmp_path), str(path), False]], [], econtext)[:2] == [0, 17]
+    assert not staging._folders
 
 
 def test_folders_are_removed_at_the_end_but_for_those_handed_over(tmp_path: Path, econtext: Any) -> None:
