@@ -2,7 +2,6 @@
 
 import base64
 import json
-import time
 
 import ansible.modules.command
 import pytest
@@ -84,16 +83,6 @@ def test_program_of_the_installed_core_is_recognised(real):
 def test_limit_of_open_files_is_found():
     found = ansiballz.parse_payload(build({}, ansible_python_module_rlimit_nofile=123))
     assert found.rlimit_nofile == 123
-
-
-def test_recognition_is_cheap(real):
-    best = 1.0
-    for _ in range(20):
-        began = time.perf_counter()
-        ansiballz.recognise(real, '/usr/bin/python3')
-        best = min(best, time.perf_counter() - began)
-    # A tenth of it on an idle machine.
-    assert best < 0.005
 
 
 def test_same_zip_has_the_same_id_with_other_arguments():
