@@ -21,7 +21,7 @@ PROGRAMS = {
     'podman': 'podman',
     'buildah': 'buildah',
     'lxc-attach': 'lxc',
-    'debootstrap': 'debootstrap',
+    'mmdebstrap': 'mmdebstrap',
 }
 
 #: Sockets, locks and logs of daemons. The socket's path must be short.

@@ -14,20 +14,21 @@ from pathlib import Path
 
 from tests.harness import locks
 
-#: Suites, and the script of debootstrap's for each: an older debootstrap does not know the name of a later suite.
-SUITES = {'bullseye': 'bullseye', 'bookworm': 'bookworm', 'trixie': 'trixie', 'forky': 'sid'}
+SUITES = ('bullseye', 'bookworm', 'trixie', 'forky')
 
 PACKAGES = ('python3', 'python3-apt', 'sudo', 'opendoas')
 
 #: Packages that a suite has under another name.
 _OTHER_NAMES = {('bullseye', 'opendoas'): 'doas'}
 
-#: Files that a suite's system has besides. The lists of a suite in the making are valid for a week, and mirrors late.
-_FILES = {'forky': {'etc/apt/apt.conf.d/90old-lists': 'Acquire::Check-Valid-Until "false";\n'}}
+_MIRROR = 'deb http://deb.debian.org/debian %s main'
 
-#: What a container has no use for: a third of the size.
-_DISPENSABLE = ('usr/share/doc', 'usr/share/man', 'usr/share/locale', 'usr/share/info', 'var/cache/apt/archives',
-                'var/lib/apt/lists')
+_OPTIONS = (
+    '--variant=minbase', '--format=tar',
+    # The lists of a suite in the making are valid for a week, and mirrors late.
+    '--aptopt=Acquire::Check-Valid-Until "false"',
+    # What a container has no use for: a third of the size.
+    *('--dpkgopt=path-exclude=/usr/share/%s/*' % name for name in ('doc', 'man', 'locale', 'info')))
 
 #: Seconds; a slow mirror on a busy machine takes some minutes.
 _BUILD_DEADLINE = 1500
@@ -53,7 +54,7 @@ def archive_of(suite: str) -> Path:
 
     :raises RuntimeError: it cannot be made.
     """
-    recipe = repr((suite, packages_of(suite), _DISPENSABLE, *_FILES.get(suite, {}).values())).encode()
+    recipe = repr((suite, packages_of(suite), _OPTIONS, _MIRROR)).encode()
     archive = cache() / ('%s-%s.tar' % (suite, hashlib.sha256(recipe).hexdigest()[:8]))
     with locks.exclusive(cache() / (suite + '.lock')):
         if not archive.exists():
@@ -66,16 +67,8 @@ def _build(suite: str, archive: Path) -> None:
         # Of a build that was killed, or by an older recipe.
         shutil.rmtree(old) if old.is_dir() else old.unlink()
     with tempfile.TemporaryDirectory(prefix='.build-%s-' % suite, dir=cache()) as folder:
-        root, new = Path(folder, 'root'), Path(folder, 'archive')
-        # The mirror is debootstrap's own choice.
-        run(['debootstrap', '--variant=minbase', '--include=' + ','.join(packages_of(suite)), suite, root, '',
-             SUITES[suite]])
-        for name in _DISPENSABLE:
-            shutil.rmtree(root / name, ignore_errors=True)
-            (root / name).mkdir(parents=True)
-        for name, text in _FILES.get(suite, {}).items():
-            (root / name).write_text(text)
-        run(['tar', '--one-file-system', '-C', root, '-cf', new, '.'])
+        new = Path(folder, 'archive')
+        run(['mmdebstrap', *_OPTIONS, '--include=' + ','.join(packages_of(suite)), suite, new, _MIRROR % suite])
         new.rename(archive)
 
 

@@ -83,6 +83,24 @@ def reap() -> 'dict[int, int]':
         ended[pid] = os.waitstatus_to_exitcode(status)
 
 
+def all_end_within(seconds: float) -> bool:
+    """Wait for all children, and those that become so when their parents end; returns whether none is left."""
+    def too_late(*_signal: object) -> None:
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, too_late)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        while True:
+            os.wait()
+    except ChildProcessError:
+        return True
+    except TimeoutError:
+        return False
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def start(command: 'list[str]') -> int:
     """Start `command` in a session of its own, as a terminal's shell would."""
     pid = os.fork()
@@ -130,11 +148,9 @@ def main() -> None:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
         ended = reap()
     report({'status': ended[pid]})
-    deadline = time.monotonic() + grace
-    left = children_of(os.getpid())
-    while left and time.monotonic() < deadline:
-        time.sleep(0.02)
-        reap()
+    if grace and all_end_within(grace):
+        left = []
+    else:
         left = children_of(os.getpid())
     report({'left': left})
     kill_all()
