@@ -4,9 +4,7 @@ import ast
 import os
 import re
 import subprocess
-import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -113,22 +111,15 @@ def test_functions_are_without_docstring_and_fail_on_the_same_line():
     assert caught.traceback[-1].lineno + 1 == 10
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason='a syntax of Python 3.12')
 def test_white_space_around_a_comment_in_a_formatted_string_is_kept():
+    """Python 3.12 brought such comments."""
+    path = find_python(('3.13', '3.12'))
+    assert path is not None, 'there is no Python 3.12 or 3.13'
     source = "x = f'{1 = # a comment\n}'\n"
-    assert minimize_source(source) == source
-
-
-def test_the_core_is_minimized_in_well_under_100_ms_for_1500_lines():
-    sources = [path.read_text() for path in sorted((ROOT / 'mitogen' / 'core').glob('*.py'))]
-    times = []
-    for _ in range(5):
-        started = time.process_time()
-        for source in sources:
-            minimize_source(source)
-        times.append(time.process_time() - started)
-    lines = sum(source.count('\n') for source in sources)
-    assert min(times) * 1500 / lines < 0.1
+    program = 'import sys; from mitogen.parent import minimize; print(minimize.minimize_source(sys.argv[1]), end="")'
+    done = subprocess.run([path, '-c', program, source], env=dict(os.environ, PYTHONPATH=str(ROOT)), timeout=60,
+                          check=True, stdout=subprocess.PIPE, text=True)
+    assert done.stdout == source
 
 
 @pytest.mark.parametrize('path', sorted((ROOT / 'mitogen').glob('**/*.py')), ids=lambda path: path.stem)
@@ -139,12 +130,12 @@ def test_modules_of_the_runtime_keep_their_meaning(path):
     assert ast.get_docstring(ast.parse(minimize_source(source))) is None
 
 
-#: The whole library of the newest Python here, in parts that can run side by side, and samples of older ones.
-PARTS = [(('3.13', '3.12', '3.11'), 6, first) for first in range(6)] + [(('3.12',), 41, 0), (('3.11',), 41, 0)]
+#: Half of the library of the newest Python here, in parts that can run side by side, and samples of older ones.
+PARTS = [(('3.13', '3.12', '3.11'), 6, first) for first in (0, 2, 4)] + [(('3.12',), 41, 0), (('3.11',), 41, 0)]
 
 
 @pytest.mark.parametrize(('versions', 'step', 'first'), PARTS, ids=[
-    'whole-%d' % first if step == 6 else 'sample-' + versions[0] for versions, step, first in PARTS])
+    'part-%d' % first if step == 6 else 'sample-' + versions[0] for versions, step, first in PARTS])
 def test_modules_of_the_standard_library_keep_their_meaning(versions, step, first):
     path = find_python(versions)
     if path is None:
