@@ -47,11 +47,19 @@ collect_ignore = [] if CORE >= (2, 19) else [
 INTEGRATION = Path(__file__).with_name('integration')
 
 
+# Before pytest leaves out what its option -m does not want.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies in the integration folder."""
+    """Mark what lies in the integration folder, and what stock Ansible runs there by itself."""
     for item in items:
         if INTEGRATION in item.path.parents:
             item.add_marker('integration')
+        # That shows that a test asks for what stock does. Where the two are compared on each ansible-core, in
+        # tests/integration/parity, and wherever else one test runs both, neither is a parameter.
+        if isinstance(item, pytest.Function) and any(
+                isinstance(value, Engine) and not value.ours for value in getattr(
+                    getattr(item, 'callspec', None), 'params', {}).values()):
+            item.add_marker('once')
 
 
 def _missing() -> str:
