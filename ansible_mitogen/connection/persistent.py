@@ -6,7 +6,7 @@ import stat
 import tempfile
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -15,32 +15,25 @@ from ansible import constants as C
 from ansible import context as cli_context
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.common.text.converters import to_bytes, to_text
-from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.connection import ConnectionBase
-from ansible.template import Templar
 from ansible.utils.display import Display
 
 from ansible_mitogen import ansiballz, link
 from ansible_mitogen.connection import accounts, housekeeping
-from ansible_mitogen.connection.become import BecomeDialogue, BecomeWatch
-from ansible_mitogen.connection.diagnosis import Diagnosis, without_secrets
+from ansible_mitogen.connection.become import BecomeDialogue
 from ansible_mitogen.connection.foresight import Foresight, Heard, Rehearsal, borrowed
 from ansible_mitogen.connection.housekeeping import Chore
 from ansible_mitogen.connection.marks import SharedMarks
 from ansible_mitogen.connection.outcome import TransportFailed, UseStock
-from ansible_mitogen.connection.pythons import PythonChoice, bootstrap_text, distinct
-from ansible_mitogen.connection.sources import READ_BY_BECOME
 from ansible_mitogen.connection.staging import Staging
 from ansible_mitogen.connection.steps import Step
-from ansible_mitogen.connection.via import ViaChoice
+from ansible_mitogen.connection.way import Way
 from ansible_mitogen.mux.api import (
-    ACCOUNT,
     NOT_OPENED,
     Before,
     ContextInfo,
     ContextLost,
     Either,
-    Hop,
     HopFailed,
     JobFailed,
     ModuleCall,
@@ -66,13 +59,13 @@ MAX_ATTEMPTS = 3
 _without_input = SharedMarks()
 
 
-class PersistentConnection(Diagnosis):
+class PersistentConnection(Way):
     """Serves a stock connection's calls in contexts that persist.
 
     A mixin: what cannot be served is left to the stock class, which comes next
     in the order of bases, and whose options, variables and name are kept. The
-    base is that of all stock classes, without which an object of one of them
-    could not change its class to one of this.
+    base of it all is that of all stock classes, without which an object of one
+    of them could not change its class to one of this.
     """
 
     has_pipelining = True
@@ -87,32 +80,8 @@ class PersistentConnection(Diagnosis):
     #: What its costs are counted for, where they are of interest.
     mitogen_label = ''
 
-    _python_choice: PythonChoice | None = None
     _rehearsal: Rehearsal | None = None
     _foresight: Foresight | None = None
-    _via: ViaChoice | None = None
-
-    def set_become_plugin(self, plugin: Any) -> None:
-        """Take the become plugin of a task, and watch what it wraps."""
-        super().set_become_plugin(plugin)
-        self._become_watch = None if plugin is None else BecomeWatch.of(plugin)
-
-    def take_variables(self, variables: Mapping[str, Any], templar: Any) -> None:
-        """Remember what the variables of the host say about the way to it, and about its interpreters."""
-        self._python_choice = PythonChoice(variables, templar)
-        self._via = ViaChoice(variables, templar)
-
-    if hasattr(ConnectionBase, '_resolve_option_variables'):
-        def _resolve_option_variables(self, variables: Any, templar: Any) -> Any:
-            self.take_variables(variables, templar)
-            return super()._resolve_option_variables(variables, templar)
-    else:
-        # Before ansible-core 2.17 only `meta: reset_connection` passes all variables, and a hook gives those of tasks.
-        def set_options(self, task_keys: Any = None, var_options: Any = None, direct: Any = None) -> None:
-            """Set the values of the options."""
-            if var_options and 'hostvars' in var_options:
-                self.take_variables(var_options, Templar(DataLoader(), variables=var_options))
-            super().set_options(task_keys=task_keys, var_options=var_options, direct=direct)
 
     def is_pipelining_enabled(self, wrap_async: bool = False) -> bool:
         """Whether modules are sent through `exec_command`: then they need no temporary files."""
@@ -196,22 +165,8 @@ class PersistentConnection(Diagnosis):
     # What a transport adds.
 
     @abstractmethod
-    def _begin(self) -> None:
-        """Get ready for a call, as the stock class does."""
-
-    @abstractmethod
-    def _login_step(self, bootstrap: str) -> Step:
-        """Return the hop that leads to the host, on which the shell text `bootstrap` is run."""
-
-    @abstractmethod
     def _attempt(self, serve: Callable[[], Any]) -> Any:
         """Call `serve`, and make of :class:`TransportFailed` what the stock class would, retries included."""
-
-    def _reason_for_stock(self) -> str:
-        """Why no call at all can be served for this host; '' if they can."""
-        if getattr(self._shell, '_IS_WINDOWS', False):
-            return 'the host runs Windows'
-        return ''
 
     def _wants_no_pipelining(self) -> bool:
         """Whether the user asked for something that excludes pipelining."""
@@ -221,28 +176,13 @@ class PersistentConnection(Diagnosis):
         """Whether the stock class would give this command a terminal."""
         return False
 
-    def _way_to_account(self, bootstrap: str) -> list[Step]:
-        """Return the hops before that which changes the account."""
-        return [self._login_step(bootstrap)]
-
     def _leaves_to_stock(self, call: ModuleCall | None, in_account: bool) -> bool:
         """Whether the stock class serves this as fast."""
         return False
 
-    def _directory(self) -> str | None:
-        """Where commands and modules of the login account run; None for where a login leads."""
-        return None
-
     def _login_shell(self, cmd: str) -> list[str]:
         """Return what runs a command as the login account; an empty word is the account's own shell."""
         return ['', '-c', cmd]
-
-    def _become_dialogue(self, watch: BecomeWatch) -> BecomeDialogue:
-        return BecomeDialogue(watch)
-
-    def _become_deadline(self) -> float:
-        """How long a become program may take."""
-        return 30.0
 
     def _become_timed_out(self, step: Step, failed: HopFailed) -> Exception:
         return AnsibleConnectionFailure('Timeout (%ds) waiting for privilege escalation prompt: %s' % (
@@ -502,23 +442,6 @@ class PersistentConnection(Diagnosis):
             raise AnsibleError('The multiplexer, which holds the connections of this run, cannot be started: %s. '
                                'MITOGEN_DISABLE_HOOKS=all in the environment does without it.' % exc) from exc
 
-    def steps_to_go_through(self) -> list[Step]:
-        """Return the hops that lead to this host, in the account in which others are reached through it."""
-        self._begin()
-        bootstrap = self._bootstrap('')
-        watch = self._become_watch
-        if watch is None:
-            return [self._login_step(bootstrap)]
-        return [*self._way_to_account(bootstrap), self._account_step(bootstrap, watch.wants_tty())]
-
-    def _goes_through(self) -> str:
-        """Return the host that this one is reached through, '' for none."""
-        return self._via.name() if self._via is not None else ''
-
-    def _bootstrap(self, interpreter: str) -> str:
-        names = self._python_choice.names() if self._python_choice is not None else PythonChoice({}, None).names()
-        return bootstrap_text(distinct([interpreter, *names]))
-
     def _open(self, client: MuxClient, in_account: bool, interpreter: str) -> ContextInfo:
         bootstrap = self._bootstrap(interpreter)
         if not in_account or self._become_watch is None:
@@ -529,16 +452,6 @@ class PersistentConnection(Diagnosis):
                 return self._open_steps(client, [*way, self._account_step(bootstrap, self._become_watch.wants_tty())])
             except _WantsTty:
                 return self._open_steps(client, [*way, self._account_step(bootstrap, True)])
-
-    def _account_step(self, bootstrap: str, needs_tty: bool) -> Step:
-        watch = self._become_watch
-        assert watch is not None
-        command, identity = watch.account_command(bootstrap, self._shell)
-        directory = self._directory()
-        hop = Hop(argv=('/bin/sh', '-c', command), name='%s %s' % (watch.plugin.name, watch.user()),
-                  key='%s%s in %s' % (ACCOUNT, identity, directory), needs_tty=needs_tty, may_prompt=True,
-                  deadline=self._become_deadline(), cwd=directory, sources=READ_BY_BECOME)
-        return Step(hop, self._become_dialogue(watch), changes_account=True)
 
     def _open_steps(self, client: MuxClient, steps: list[Step]) -> ContextInfo:
         began = time.monotonic()
@@ -585,32 +498,6 @@ class PersistentConnection(Diagnosis):
     def _stock(self, alone: bool, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a method of the stock class; `alone` is for those that could leave something behind."""
         return method(*args, **kwargs)
-
-    def _note_stock(self, exc: UseStock) -> None:
-        if self._goes_through():
-            # The stock plugin does not know the way, and might reach another target of the same name.
-            raise AnsibleConnectionFailure('through %s: %s' % (
-                self._goes_through(), exc.reason or 'this cannot be done there')) from exc
-        super()._note_stock(exc)
-
-    def describe_way(self) -> list[dict[str, Any]]:
-        """Return the hops that lead to the account of the task, the first one first: for people.
-
-        Empty if the stock plugin serves this host.
-        """
-        if self._reason_for_stock():
-            return []
-        self._begin()
-        bootstrap = '[...]'
-        plugin = self._become_watch
-        if plugin is None:
-            steps = [self._login_step(bootstrap)]
-        else:
-            with plugin.saved():
-                steps = [*self._way_to_account(bootstrap), self._account_step(bootstrap, plugin.wants_tty())]
-        steps = [*(self._via.steps() if self._via is not None else []), *steps]
-        return [{'name': step.hop.name, 'command': without_secrets(step.hop.argv), 'needs_tty': step.hop.needs_tty,
-                 'may_prompt': step.hop.may_prompt, 'deadline': step.hop.deadline} for step in steps]
 
 
 class _WantsTty(Exception):
