@@ -4,43 +4,31 @@ import functools
 import os
 import stat
 import tempfile
-import time
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 from ansible import constants as C
-from ansible import context as cli_context
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.common.text.converters import to_bytes, to_text
 from ansible.plugins.connection import ConnectionBase
 from ansible.utils.display import Display
 
-from ansible_mitogen import ansiballz, link
+from ansible_mitogen import ansiballz
 from ansible_mitogen.connection import accounts, housekeeping
-from ansible_mitogen.connection.become import BecomeDialogue
+from ansible_mitogen.connection.contexts import Contexts
 from ansible_mitogen.connection.foresight import Foresight, Heard, Rehearsal, borrowed
 from ansible_mitogen.connection.housekeeping import Chore
-from ansible_mitogen.connection.marks import SharedMarks
-from ansible_mitogen.connection.outcome import TransportFailed, UseStock
+from ansible_mitogen.connection.outcome import UseStock
 from ansible_mitogen.connection.staging import Staging
-from ansible_mitogen.connection.steps import Step
-from ansible_mitogen.connection.way import Way
 from ansible_mitogen.mux.api import (
-    NOT_OPENED,
     Before,
     ContextInfo,
-    ContextLost,
     Either,
     HopFailed,
     JobFailed,
     ModuleCall,
-    MuxError,
-    MuxGone,
     StageFailed,
-    TransferFailed,
 )
 from ansible_mitogen.mux.api import Step as StageStep
 from ansible_mitogen.mux.client import MuxClient
@@ -51,15 +39,8 @@ display = Display()
 #: What the stock plugins return: exit code, stdout, stderr.
 Result = tuple[int, bytes, bytes]
 
-#: How often a context is opened for one call, if those before it were lost or out of date before anything was done.
-MAX_ATTEMPTS = 3
 
-
-#: Hosts and become methods by which an account gets nothing of what it is sent.
-_without_input = SharedMarks()
-
-
-class PersistentConnection(Way):
+class PersistentConnection(Contexts):
     """Serves a stock connection's calls in contexts that persist.
 
     A mixin: what cannot be served is left to the stock class, which comes next
@@ -76,9 +57,6 @@ class PersistentConnection(Way):
 
     #: What of ansible-core is mended where a module runs, see :mod:`ansible_mitogen.target.mends`.
     mends: tuple[str, ...] = ()
-
-    #: What its costs are counted for, where they are of interest.
-    mitogen_label = ''
 
     _rehearsal: Rehearsal | None = None
     _foresight: Foresight | None = None
@@ -152,21 +130,7 @@ class PersistentConnection(Way):
                 return self._recognise(call.cmd, call.in_data)[0] if call is not None else None
         return None
 
-    def reset(self) -> None:
-        """Close the contexts of the host: the next task logs in anew."""
-        if not self._reason_for_stock():
-            self._begin()
-            try:
-                self._close_contexts()
-            except MuxError as exc:
-                self._note('could not close the context: %s', exc)
-        super().reset()
-
     # What a transport adds.
-
-    @abstractmethod
-    def _attempt(self, serve: Callable[[], Any]) -> Any:
-        """Call `serve`, and make of :class:`TransportFailed` what the stock class would, retries included."""
 
     def _wants_no_pipelining(self) -> bool:
         """Whether the user asked for something that excludes pipelining."""
@@ -183,10 +147,6 @@ class PersistentConnection(Way):
     def _login_shell(self, cmd: str) -> list[str]:
         """Return what runs a command as the login account; an empty word is the account's own shell."""
         return ['', '-c', cmd]
-
-    def _become_timed_out(self, step: Step, failed: HopFailed) -> Exception:
-        return AnsibleConnectionFailure('Timeout (%ds) waiting for privilege escalation prompt: %s' % (
-            step.hop.deadline, self._without_secrets(to_text(failed.output))))
 
     # The rest is common.
 
@@ -286,28 +246,6 @@ class PersistentConnection(Way):
         if accounts.script_is_concerned(in_path):
             self._scripts_on_accounts.add(out_path)
 
-    def _account_has_input(self) -> bool:
-        """Whether a context of the become account can be sent anything.
-
-        Of some programs, such as ``machinectl``, it is seen when the context is opened. That must be known before
-        Ansible decides how a module gets there.
-        """
-        if self._become_watch is None or not self._become_watch.may_keep_input():
-            return True
-        if self._become_mark() not in _without_input:
-            self._begin()
-            try:
-                self._attempt(lambda: self._with_context(lambda client, context: (0, b'', b''), in_account=True))
-            except UseStock as exc:
-                self._note('no context of the account: %s', exc)
-        return self._become_mark() not in _without_input
-
-    def _become_method(self) -> str:
-        return '' if self._become_watch is None else str(self._become_watch.plugin.name)
-
-    def _become_mark(self) -> str:
-        return '%s %s' % (self._become_method(), self._host_name())
-
     def _with_staging(self, serve: Callable[[], Result]) -> Result:
         """Call `serve`, which does all that waits; if that fails, have it done one by one, and call again."""
         try:
@@ -398,110 +336,9 @@ class PersistentConnection(Way):
         self._staging.add_file(out_path, mode, content, replay)
         return True
 
-    def _with_context(self, use: Callable[[MuxClient, ContextInfo], Any], in_account: bool = False,
-                      interpreter: str = '') -> Any:
-        """Open a context, unless it is open, and use it.
-
-        :param in_account: that of the become account, not that of the login.
-        :param interpreter: the one to try first.
-        """
-        attempts = 0
-        while True:
-            attempts += 1
-            context = None
-            try:
-                client = self._client()
-                context = self._open(client, in_account, interpreter)
-                return use(client, context)
-            except ContextLost as exc:
-                if exc.started or attempts >= MAX_ATTEMPTS:
-                    raise TransportFailed(255, exc.message.encode()) from exc
-            except MuxGone as exc:
-                link.forget()
-                if context is not None or attempts > 1:
-                    # As if each connection had been lost: the play goes on for hosts that are not under way.
-                    raise AnsibleConnectionFailure(
-                        'The multiplexer, which holds the connections of this run, ended unexpectedly: %s. The next '
-                        'task starts another one; MITOGEN_DISABLE_HOOKS=all does without it.' % exc) from exc
-                self._note('the multiplexer is started anew: %s', exc)
-            except JobFailed as exc:
-                raise AnsibleError('The command could not be started on the host: %s' % exc) from exc
-            except (TransferFailed, StageFailed):
-                raise
-            except MuxError as exc:
-                raise AnsibleError(str(exc)) from exc
-            # Nothing was done on the host: as if the connection had not been there yet.
-            self._note('the connection is opened anew')
-
-    def _client(self) -> MuxClient:
-        try:
-            client = link.client(cli_context.CLIARGS.get('forks') or C.DEFAULT_FORKS)
-            client.label = self.mitogen_label
-            return client
-        except OSError as exc:
-            raise AnsibleError('The multiplexer, which holds the connections of this run, cannot be started: %s. '
-                               'MITOGEN_DISABLE_HOOKS=all in the environment does without it.' % exc) from exc
-
-    def _open(self, client: MuxClient, in_account: bool, interpreter: str) -> ContextInfo:
-        bootstrap = self._bootstrap(interpreter)
-        if not in_account or self._become_watch is None:
-            return self._open_steps(client, [self._login_step(bootstrap)])
-        way = self._way_to_account(bootstrap)
-        with self._become_watch.saved():
-            try:
-                return self._open_steps(client, [*way, self._account_step(bootstrap, self._become_watch.wants_tty())])
-            except _WantsTty:
-                return self._open_steps(client, [*way, self._account_step(bootstrap, True)])
-
-    def _open_steps(self, client: MuxClient, steps: list[Step]) -> ContextInfo:
-        began = time.monotonic()
-        steps = [*(self._via.steps() if self._via is not None else []), *steps]
-        try:
-            context = client.open([step.hop for step in steps],
-                                  lambda index, output: steps[index].answerer.answer(output))
-        except HopFailed as failed:
-            self._hop_failed(steps, failed)
-            raise
-        if context.fresh:
-            self._note_opened(steps, context, (time.monotonic() - began) * 1000)
-        return context
-
-    def _hop_failed(self, steps: list[Step], failed: HopFailed) -> None:
-        """Raise what the failure of a hop means for the call."""
-        step = steps[failed.hop_index]
-        if failed.kind != 'closed':
-            self._note_failed(step, failed)
-        if step.through:
-            raise AnsibleConnectionFailure('on the way through %s: %s' % (step.through, failed.message)) from failed
-        step.answerer.explain(failed)
-        if failed.kind == 'no_python':
-            raise UseStock(failed.message) from failed
-        if failed.kind == 'terminal' and step.changes_account:
-            _without_input.add(self._become_mark())
-        if not step.changes_account:
-            raise UseStock('%s: %s' % (failed.kind, failed.message)) from failed
-        if not step.hop.needs_tty and BecomeDialogue.asks_for_tty(failed):
-            raise _WantsTty from failed
-        if failed.kind == 'timeout':
-            raise self._become_timed_out(step, failed) from failed
-        raise UseStock(failed.message, alone=True) from failed
-
-    def _close_contexts(self) -> None:
-        client = self._client()
-        steps = [*(self._via.steps() if self._via is not None else []), self._login_step('exit 1')]
-        hops = [replace(step.hop, argv=NOT_OPENED) for step in steps]
-        try:
-            client.close_context(client.open(hops, lambda index, output: None))
-        except HopFailed:
-            self._note('there was no context to close')
-
     def _stock(self, alone: bool, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a method of the stock class; `alone` is for those that could leave something behind."""
         return method(*args, **kwargs)
-
-
-class _WantsTty(Exception):
-    """A become program ended because it has no terminal."""
 
 
 def _in_own(context: ContextInfo, call: ModuleCall) -> ModuleCall:
