@@ -1,4 +1,7 @@
-"""How an attempt to serve a call in a context can end, other than well."""
+"""How an attempt to serve a call in a context can end."""
+
+#: What the stock plugins return: exit code, stdout, stderr.
+Result = tuple[int, bytes, bytes]
 
 
 class UseStock(Exception):

@@ -8,8 +8,8 @@ from ansible.errors import AnsibleError, AnsibleFileNotFound
 from ansible.module_utils.common.text.converters import to_bytes, to_native
 from ansible.utils.display import Display
 
-from ansible_mitogen.connection.outcome import UseStock
-from ansible_mitogen.connection.persistent import PersistentConnection, Result
+from ansible_mitogen.connection.outcome import Result, UseStock
+from ansible_mitogen.connection.persistent import PersistentConnection
 from ansible_mitogen.mux.api import ContextInfo, TransferFailed
 from ansible_mitogen.mux.client import MuxClient
 
