@@ -145,7 +145,7 @@ class Contexts(Way):
 
     def _open_steps(self, client: MuxClient, steps: list[Step]) -> ContextInfo:
         began = time.monotonic()
-        steps = [*(self._via.steps() if self._via is not None else []), *steps]
+        steps = [*self._steps_before(), *steps]
         try:
             context = client.open([step.hop for step in steps],
                                   lambda index, output: steps[index].answerer.answer(output))
@@ -178,7 +178,7 @@ class Contexts(Way):
 
     def _close_contexts(self) -> None:
         client = self._client()
-        steps = [*(self._via.steps() if self._via is not None else []), self._login_step('exit 1')]
+        steps = [*self._steps_before(), self._login_step('exit 1')]
         hops = [replace(step.hop, argv=NOT_OPENED) for step in steps]
         try:
             client.close_context(client.open(hops, lambda index, output: None))

@@ -71,7 +71,7 @@ class Way(Diagnosis):
         else:
             with plugin.saved():
                 steps = [*self._way_to_account(bootstrap), self._account_step(bootstrap, plugin.wants_tty())]
-        steps = [*(self._via.steps() if self._via is not None else []), *steps]
+        steps = [*self._steps_before(), *steps]
         return [{'name': step.hop.name, 'command': without_secrets(step.hop.argv), 'needs_tty': step.hop.needs_tty,
                  'may_prompt': step.hop.may_prompt, 'deadline': step.hop.deadline} for step in steps]
 
@@ -111,6 +111,10 @@ class Way(Diagnosis):
     def _goes_through(self) -> str:
         """Return the host that this one is reached through, '' for none."""
         return self._via.name() if self._via is not None else ''
+
+    def _steps_before(self) -> list[Step]:
+        """Return the hops to the host that this one is reached through; none if it is reached from here."""
+        return self._via.steps() if self._via is not None else []
 
     def _bootstrap(self, interpreter: str) -> str:
         names = self._python_choice.names() if self._python_choice is not None else PythonChoice({}, None).names()
