@@ -30,6 +30,11 @@ fi
 exec sudo -n -H -u "$user" "$@"
 '''
 
+#: One host for each program, one here, and one that fails: the other ways differ in how the account is become, which
+#: every host shows, and not in what is done as that account then.
+WRITING = ('sudo-with-password', 'sudo-wrong-password', 'su-with-password', 'doas-with-password', 'local-sudo')
+
+
 def become(method: str, user: str, **more: Any) -> dict[str, Any]:
     """Variables for a method."""
     return {'ansible_become_method': method, 'ansible_become_user': user,
@@ -77,6 +82,8 @@ def scene(session_folder: Path, sshd: Sshd, accounts: Accounts, collections_path
     folder.chmod(0o755)
     (folder / 'ksu').write_text(KSU)
     (folder / 'ksu').chmod(0o755)
+    # Else ssh tells the first host whose connection it is, which is a matter of luck, that the key is new.
+    (sshd.folder / 'known_hosts').write_text(sshd.host_key_line())
     shared, jobs = folder / 'shared', folder / 'jobs'
 
     def prepare() -> None:
@@ -90,6 +97,7 @@ def scene(session_folder: Path, sshd: Sshd, accounts: Accounts, collections_path
         hosts[name] = {
             **variables,
             'shared': str(shared),
+            'writes': name in WRITING,
             'jobs': str(jobs),
             'accounts': ['root', accounts.other.name, accounts.plain.name],
             'helper': 'loop-here' if name == 'loop-by-ssh' else 'loop-by-ssh',
