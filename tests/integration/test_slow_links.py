@@ -16,7 +16,7 @@ pytestmark = pytest.mark.xdist_group('slow links')
 #: Seconds each way. Where it is long enough for one side to have said all before the other has heard of it, the turns
 #: are the times that a side waits. On a busy machine a side may pause while it speaks, which looks like more of them,
 #: but never like fewer: so what seems to be too many is counted again with a slower link.
-DELAYS = (0.015, 0.06, 0.24)
+DELAYS = (0.06, 0.24)
 
 #: Of some tasks, over a link with that delay, with a folder of that name on the target.
 Turns = Callable[[str, float, str], int]

@@ -243,7 +243,13 @@ def serving(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
 def seen(run: Run) -> dict[str, Any]:
     """What a user sees of each task: its end, and the fields that tell what was done."""
     return {f'{result.task} on {result.host}': (
-        result.status, {key: result.result[key] for key in FIELDS if key in result.result}) for result in run.results}
+        result.status, {key: said(result.result[key]) for key in FIELDS if key in result.result})
+        for result in run.results}
+
+
+def said(value: Any) -> Any:
+    """A field without what ssh tells of its own doings at ``-vvv`` before ansible-core 2.19: that is never the same."""
+    return re.sub(r'(?m)^(?:OpenSSH_|debug\d: ).*\n', '', value) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True)
