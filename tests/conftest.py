@@ -17,7 +17,7 @@ from tests.harness.accounts import Accounts, throw_away_accounts
 from tests.harness.engines import MITOGEN, STOCK, Engine
 from tests.harness.environments import build_wheel, make_environment
 from tests.harness.leftovers import Leftovers
-from tests.harness.project import Project
+from tests.harness.project import Project, empty_project
 from tests.harness.sshd import SSHD, Sshd
 
 #: Programs that the tests drive, by the Debian package that has each.
@@ -178,11 +178,8 @@ def new_sshd(session_folder: Path) -> Iterator[Callable[[], Sshd]]:
 @pytest.fixture
 def project(session_folder: Path) -> Iterator[Project]:
     """An empty project of a user."""
-    folder = Path(tempfile.mkdtemp(prefix='p', dir=session_folder))
-    folder.chmod(0o755)
-    made = Project(folder / 'w')
-    yield made
-    shutil.rmtree(folder, ignore_errors=True)
+    with empty_project(session_folder) as made:
+        yield made
 
 
 @pytest.fixture

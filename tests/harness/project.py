@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -320,6 +322,15 @@ class Project:
     def remove(self) -> None:
         """Delete the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def empty_project(session_folder: Path) -> Iterator[Project]:
+    """An empty project of a user, in a folder of its own that all accounts can enter; gone after the block."""
+    folder = Path(tempfile.mkdtemp(prefix='p', dir=session_folder))
+    folder.chmod(0o755)
+    yield Project(folder / 'w')
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_installed() -> bool:

@@ -4,30 +4,43 @@ import json
 import os
 import secrets
 import subprocess
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.harness.accounts import MARK, Account, Accounts
-from tests.harness.engines import MITOGEN, Engine
+from tests.harness.engines import MITOGEN, STOCK, Engine
 from tests.harness.probes import GATE, GATE_PLUGIN, MACHINECTL, PROBE
-from tests.harness.project import Project, Run
+from tests.harness.project import Project, Run, empty_project
 from tests.harness.sshd import Sshd
 
+#: Tests that look at one run.
+SHARED = pytest.mark.xdist_group('looks of accounts')
+
+#: sudo takes variables before its options as well.
+WRAPPER = '''\
+#!/bin/sh
+exec sudo PASSED_THE_WRAPPER=yes "$@"
+'''
+
+#: The module is the one that is to become; around it a command of the shell tells as much.
 BECOME = '''
 - name: login
-  command: id -un
+  raw: id -un
 - name: become
   command: id -un
   become: true
 - name: login again
-  command: id -un
+  raw: id -un
 '''
 
 
 def assert_became(run: Run, login: str, became: str, host: str | None = None) -> None:
-    names = [run.task(task, host).result['stdout'] for task in ('login', 'become', 'login again')]
-    assert names == [login, became, login]
+    names = [run.task(task, host).result['stdout'].strip() for task in ('login', 'become', 'login again')]
+    assert names == [login, became, login], host
 
 
 def gate_variables(project: Project, word: str | None) -> dict[str, object]:
@@ -91,59 +104,83 @@ def test_password_from_a_file_given_on_the_command_line(
     assert_became(run, accounts.passwd.name, 'root')
 
 
-def test_accounts_that_take_turns(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
-    project.add_host('web1', sshd.variables(accounts.nopasswd))
-    names = ['root', accounts.other.name, accounts.plain.name] * 2
-    run = project.play(f'''
-        - name: turn
-          command: id -un
-          become: true
-          become_user: "{{{{ item }}}}"
-          loop: {names}
-    ''', engine).assert_ok()
-    assert [result['stdout'] for result in run.task('turn').result['results']] == names
+@dataclass(frozen=True)
+class Looks:
+    """A run where each host looks at what became of it, in its own way; and those it was made with."""
+
+    run: Run
+    accounts: Accounts
+    sshd: Sshd
+
+    def lines(self, host: str) -> list[str]:
+        """What that host has seen."""
+        found: list[str] = self.run.task('look', host).result['stdout_lines']
+        return found
 
 
-def test_environment_of_the_account(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
-    project.add_host('web1', sshd.variables(accounts.nopasswd, ansible_become_user=accounts.other.name))
-    run = project.play('- {name: names, become: true, shell: "echo $HOME $USER $LOGNAME $SUDO_USER; umask"}', engine)
-    other = accounts.other
-    home, umask = run.assert_ok().task('names').result['stdout_lines']
-    assert home == f'{other.home} {other.name} {other.name} {accounts.nopasswd.name}'
-    assert umask == '0022'
+@pytest.fixture(scope='module', params=[STOCK, MITOGEN], ids=str)
+def looks(request: pytest.FixtureRequest, session_folder: Path, sshd: Sshd, accounts: Accounts) -> Iterator[Looks]:
+    """One run for all that differs by variables of the host."""
+    nopasswd, other = accounts.nopasswd, accounts.other
+    with empty_project(session_folder) as project:
+        wrapper = project.write('my-sudo', WRAPPER, 0o755)
+        project.add_host('environment', sshd.variables(
+            nopasswd, ansible_become_user=other.name, look='echo $HOME $USER $LOGNAME $SUDO_USER; umask'))
+        # -E keeps the login's variables, of which sshd sets one that sudo would drop.
+        project.add_host('flags', sshd.variables(
+            nopasswd, ansible_become_flags='-H -S -n -E', look='echo $SSH_CONNECTION; id -un'))
+        project.add_host('executable', sshd.variables(
+            nopasswd, ansible_become_exe=str(wrapper), look='echo $PASSED_THE_WRAPPER'))
+        project.add_host('local', ansible_connection='local', ansible_become_user=other.name,
+                         ansible_python_interpreter='/usr/bin/python3', look='id -un')
+        project.add_host('turns', sshd.variables(nopasswd, names=['root', other.name, accounts.plain.name] * 2))
+        # In some folder that the accounts may enter.
+        yield Looks(project.play('''
+            - name: look
+              shell: "{{ look }}"
+              args: {chdir: /}
+              when: look is defined
+            - name: turn
+              command: id -un
+              become_user: "{{ item }}"
+              loop: "{{ names | default([]) }}"
+        ''', engine=request.param, keywords={'become': True}).assert_ok(), accounts, sshd)
 
 
-def test_flags_of_sudo(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
-    # -E keeps the login's variables, of which sshd sets one that sudo would drop.
-    project.add_host('web1', sshd.variables(accounts.nopasswd, ansible_become_flags='-H -S -n -E'))
-    run = project.play('- {name: kept, become: true, shell: "echo $SSH_CONNECTION; id -un"}', engine).assert_ok()
-    connection, name = run.task('kept').result['stdout_lines']
-    assert connection.endswith(f'127.0.0.1 {sshd.port}')
+@SHARED
+def test_accounts_that_take_turns(looks: Looks) -> None:
+    results = looks.run.task('turn', 'turns').result['results']
+    assert [result['stdout'] for result in results] == [result['item'] for result in results]
+    assert len({result['stdout'] for result in results}) == 3 and len(results) == 6
+
+
+@SHARED
+def test_environment_of_the_account(looks: Looks) -> None:
+    other = looks.accounts.other
+    assert looks.lines('environment') == [
+        f'{other.home} {other.name} {other.name} {looks.accounts.nopasswd.name}', '0022']
+
+
+@SHARED
+def test_flags_of_sudo(looks: Looks) -> None:
+    connection, name = looks.lines('flags')
+    assert connection.endswith(f'127.0.0.1 {looks.sshd.port}')
     assert name == 'root'
 
 
-def test_executable_of_sudo(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
-    wrapper = project.write('my-sudo', '''\
-        #!/bin/sh
-        exec sudo PASSED_THE_WRAPPER=yes "$@"
-    ''', 0o755)
-    # sudo takes variables before its options as well.
-    project.add_host('web1', sshd.variables(accounts.nopasswd, ansible_become_exe=str(wrapper)))
-    run = project.play('- {name: mark, become: true, shell: "echo $PASSED_THE_WRAPPER"}', engine).assert_ok()
-    assert run.task('mark').result['stdout'] == 'yes'
+@SHARED
+def test_executable_of_sudo(looks: Looks) -> None:
+    assert looks.lines('executable') == ['yes']
+
+
+@SHARED
+def test_local_connection_with_become(looks: Looks) -> None:
+    assert looks.lines('local') == [looks.accounts.other.name]
 
 
 def test_sudo_that_requires_a_terminal_with_pipelining(project: Project, sshd: Sshd, accounts: Accounts) -> None:
     project.add_host('web1', sshd.variables(accounts.tty, ansible_pipelining=True))
     assert_became(project.play(BECOME, MITOGEN).assert_ok(), accounts.tty.name, 'root')
-
-
-def test_local_connection_with_become(engine: Engine, project: Project, accounts: Accounts) -> None:
-    project.add_host('here', ansible_connection='local', ansible_become_user=accounts.other.name,
-                     ansible_python_interpreter='/usr/bin/python3')
-    # Some folder that the account may enter.
-    run = project.play('- {name: who, become: true, command: id -un, args: {chdir: /}}', engine).assert_ok()
-    assert run.task('who').result['stdout'] == accounts.other.name
 
 
 def test_files_of_an_unprivileged_account(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
@@ -190,47 +227,61 @@ def test_what_sudo_says_is_output_of_a_local_command(engine: Engine, project: Pr
         (accounts.other.name + '\n', 'noise of sudo\n')}
 
 
-@pytest.mark.parametrize('way', ['ssh', 'local'])
+#: The modules are those that are under test: the ones that run in the account, and those that remove it.
+REMOVAL = '''
+- name: make, {number}
+  raw: >-
+    {path} useradd --uid {{{{ uid }}}} --no-create-home --comment "{comment}" {{{{ gone }}}}
+- name: use, {number}
+  command: id -un
+  args: {{chdir: /}}
+  become_user: "{{{{ gone }}}}"
+- name: look, {number}
+  raw: pgrep -u {{{{ gone }}}}
+  failed_when: false
+- name: use again, {number}
+  command: id -un
+  args: {{chdir: /}}
+  become_user: "{{{{ gone }}}}"
+- name: remove, {number}
+  {remove}
+'''
+
+
 def test_an_account_that_tasks_ran_in_can_be_removed(
-    way: str, engine: Engine, project: Project, sshd: Sshd, accounts: Accounts
+    engine: Engine, project: Project, sshd: Sshd, accounts: Accounts
 ) -> None:
-    name, uid = f'mt{secrets.token_hex(3)}gone', 30000 + secrets.randbelow(20000)
-    project.add_host('web1', sshd.variables(accounts.nopasswd) if way == 'ssh' else {
-        'ansible_connection': 'local', 'ansible_python_interpreter': '/usr/bin/python3'})
-    script = project.write('remove.sh', f'#!/bin/sh\nPATH=$PATH:/usr/sbin\nuserdel {name}\n', 0o755)
-    step = '''
-        - name: make, {number}
-          user: {{name: {name}, uid: {uid}, comment: "{comment}", create_home: false}}
-        - name: use, {number}
-          command: id -un
-          args: {{chdir: /}}
-          become_user: {name}
-        - name: look, {number}
-          command: pgrep -u {name}
-          failed_when: false
-        - name: use again, {number}
-          command: id -un
-          args: {{chdir: /}}
-          become_user: {name}
-        - name: remove, {number}
-          {remove}
-    '''
-    removals = [
-        f'user: {{name: {name}, state: absent}}', f'command: userdel {name}', f'script: {script}',
-        f'raw: PATH=$PATH:/usr/sbin userdel {name}']
-    if way == 'ssh':
-        # On the controller, sudo and the task that asks for the job's result have different homes.
-        removals.append(f'user: {{name: {name}, state: absent}}\n          async: 30\n          poll: 1')
-    tasks = ''.join(step.format(number=number, name=name, uid=uid, comment=f'{MARK} {os.getpid()}', remove=remove)
-                    for number, remove in enumerate(removals))
+    gone = {way: f'mt{secrets.token_hex(3)}gone' for way in ('ssh', 'local')}
+    # Far from each other: who makes an account meanwhile, of whatever number, gets the one after the highest.
+    uids = secrets.SystemRandom().sample(range(30000, 50000), 2)
+    project.add_host('ssh', sshd.variables(accounts.nopasswd), gone=gone['ssh'], uid=uids[0])
+    project.add_host('local', ansible_connection='local', ansible_python_interpreter='/usr/bin/python3',
+                     gone=gone['local'], uid=uids[1])
+    path = 'PATH=$PATH:/usr/sbin'
+    script = project.write('remove.sh', f'#!/bin/sh\n{path}\nuserdel $1\n', 0o755)
+    removals = {
+        'module': 'user: {name: "{{ gone }}", state: absent}', 'command': 'command: userdel {{ gone }}',
+        'script': f'script: {script} {{{{ gone }}}}', 'raw': f'raw: {path} userdel {{{{ gone }}}}',
+        'job': 'user: {name: "{{ gone }}", state: absent}\n  async: 30\n  poll: 1'}
+    # On the controller, sudo and the task that asks for the job's result have different homes.
+    ways = {'ssh': list(removals), 'local': [number for number in removals if number != 'job']}
+    comment = f'{MARK} {os.getpid()}'
+    steps = {number: REMOVAL.format(number=number, path=path, comment=comment, remove=remove)
+             for number, remove in removals.items()}
+    # One host after the other: the tools of the accounts lock their files.
+    project.write('site.yml', ''.join(
+        f'- hosts: {way}\n  gather_facts: false\n  become: true\n  tasks:\n'
+        + textwrap.indent(''.join(steps[number] for number in numbers), '    ') for way, numbers in ways.items()))
     try:
-        run = project.play(tasks, engine, keywords={'become': True}).assert_ok()
+        run = project.start_playbook('site.yml', engine).wait(300).assert_ok()
     finally:
-        subprocess.run(['userdel', '--force', name], capture_output=True)
-    for number in range(len(removals)):
-        assert run.task(f'use again, {number}').result['stdout'] == name
-        assert run.task(f'look, {number}').result['rc'] == 1
-        assert 'userdel' not in run.task(f'remove, {number}').result.get('stderr', '')
+        for name in gone.values():
+            subprocess.run(['userdel', '--force', name], capture_output=True)
+    for way, name in gone.items():
+        for number in ways[way]:
+            assert run.task(f'use again, {number}', way).result['stdout'] == name, (way, number)
+            assert run.task(f'look, {number}', way).result['rc'] == 1, (way, number)
+            assert 'userdel' not in run.task(f'remove, {number}', way).result.get('stderr', ''), (way, number)
 
 
 def test_become_is_done_once_for_an_account(project: Project, sshd: Sshd, accounts: Accounts) -> None:
@@ -309,14 +360,13 @@ def test_machinectl_which_gives_a_terminal_only_works_as_under_stock(
         accounts.nopasswd, ansible_become_method='community.general.machinectl', ansible_become_exe=str(program),
         ansible_become_user='root'))
     run = project.play(f'''
-        - {{name: login, command: id -un}}
-        - {{name: become, command: id -un, become: true}}
+        - {{name: login, raw: id -un}}
         - {{name: probe, probe: , become: true}}
         - {{name: raw, raw: id -un, become: true}}
         - {{name: copy, copy: {{content: abc, dest: {project.folder}/copied}}, become: true}}
     ''', engine, arguments=['-vvv']).assert_ok()
-    assert run.task('login').result['stdout'] == accounts.nopasswd.name
-    assert run.task('become').result['stdout'] == run.task('raw').result['stdout'].strip() == 'root'
+    assert run.task('login').result['stdout'].strip() == accounts.nopasswd.name
+    assert run.task('raw').result['stdout'].strip() == 'root'
     assert run.task('probe').result['uid'] == 0 and run.task('probe').result['tty']
     assert (project.folder / 'copied').read_text() == 'abc'
     calls = [json.loads(line) for line in log.read_text().splitlines()]

@@ -31,7 +31,7 @@ ONE_OF_EACH = '''
 - name: template
   template: {src: page.j2, dest: "{{ work }}/page"}
 - name: fetch
-  fetch: {src: "{{ work }}/copied", dest: fetched, flat: true}
+  fetch: {src: "{{ work }}/copied", dest: "{{ inventory_hostname }}-fetched", flat: true}
 - name: script
   script: hello.sh
 - name: async
@@ -64,15 +64,19 @@ def work(accounts: Accounts) -> Path:
 
 
 @pytest.mark.parametrize('engine', [MITOGEN, CONNECTION_ONLY], ids=str)
-@pytest.mark.parametrize('connection', ['ssh', 'local'])
 def test_ordinary_run_leaves_nothing(
-    connection: str, engine: Engine, project: Project, sshd: Sshd, accounts: Accounts, work: Path
+    engine: Engine, project: Project, sshd: Sshd, accounts: Accounts, work: Path
 ) -> None:
     prepare(project)
-    name = connection if engine is MITOGEN else f'mitogen_{connection}'
-    # Jobs go to a folder of ours: the home in the run's environment is not that of the account, where `local` looks.
-    project.add_host('web1', sshd.variables(accounts.nopasswd), work=str(work), ansible_connection=name,
-                     ansible_async_dir=str(work / 'jobs'))
+    for connection in ('ssh', 'local'):
+        name = connection if engine is MITOGEN else f'mitogen_{connection}'
+        folder = work / connection
+        folder.mkdir()
+        os.chown(folder, accounts.nopasswd.uid, -1)
+        # Jobs go to a folder of ours: the home in the run's environment is not that of the account, where `local`
+        # looks.
+        project.add_host(connection, sshd.variables(accounts.nopasswd), work=str(folder), ansible_connection=name,
+                         ansible_async_dir=str(folder / 'jobs'))
     leftovers = Leftovers(project, [sshd], accounts)
     run = project.play(ONE_OF_EACH, engine).assert_ok()
     # Ansible's own watcher of an asynchronous job looks every five seconds whether the job has ended.

@@ -23,40 +23,33 @@ LOOK = '''
   {become}
 '''
 
+#: What opens the connections that are to see the changes.
+OPEN = '''
+- name: {name} looks, before
+  raw: python3 -c "{code}"
+  {become}
+'''
+
 CODE = ('import os, resource; print(sorted(os.getgroups()), resource.getrlimit(resource.RLIMIT_NOFILE)[0], '
         "os.environ.get('FROM_BASHRC'), os.environ.get('PATH', '').split(':')[0])")
 
+#: Commands of the shell where no module is under test: under stock a module costs more than all that it does here.
 CHANGES = '''
-- name: change group
+- name: change groups and limits
   run_once: true
-  user: {{name: "{{{{ item }}}}", groups: [games], append: true}}
-  loop: {accounts}
-  delegate_to: root
-- name: change limits
-  run_once: true
-  copy:
-    dest: /etc/security/limits.d/{plain}.conf
-    content: "{plain} - nofile 500\\n{other} - nofile 500\\n"
+  raw: >-
+    set -e; for name in {plain} {other}; do
+    usermod --append --groups games $name; echo "$name - nofile 500"; done > /etc/security/limits.d/{plain}.conf
   delegate_to: root
 - name: change start-up file
-  lineinfile:
-    path: ~/.bashrc
-    insertbefore: BOF
-    line: export FROM_BASHRC=yes PATH=/first:$PATH
+  raw: sed -i '1i export FROM_BASHRC=yes PATH=/first:$PATH' ~/.bashrc
   # Not on the host whose login changes otherwise: ours sees all of that once it logs in anew for one of it.
   when: inventory_hostname == 'web2'
 '''
 
-UNDO = '''
-- name: undo limits
-  run_once: true
-  file: {{path: /etc/security/limits.d/{plain}.conf, state: absent}}
-  delegate_to: root
-'''
 
-
-def look(when: str) -> str:
-    return ''.join(LOOK.format(name=name, when=when, code=CODE, become=become) for name, become in (
+def look(when: str, task: str = LOOK) -> str:
+    return ''.join(task.format(name=name, when=when, code=CODE, become=become) for name, become in (
         ('login', ''), ('sudo', 'become: true'), ('sudo to another', 'become: true\n  become_user: "{{ other }}"')))
 
 
@@ -67,19 +60,20 @@ def play(project: Project, sshd: Sshd, accounts: Accounts, engine: Engine) -> Ru
     project.add_host('root', sshd.variables())
     bashrc = third.home / '.bashrc'
     before = bashrc.read_text()
-    words = {'plain': me.name, 'other': other.name, 'accounts': f'[{me.name}, {other.name}]'}
-    tasks = (look('before') + CHANGES.format(**words) + look('after') + '- meta: reset_connection\n'
-             + look('after the reset') + UNDO.format(**words))
+    tasks = (look('before', OPEN) + CHANGES.format(plain=me.name, other=other.name) + look('after')
+             + '- meta: reset_connection\n' + look('after the reset'))
     try:
         return project.play(tasks, engine, hosts='web1,web2', timeout=400).assert_ok()
     finally:
         bashrc.write_text(before)
+        Path(f'/etc/security/limits.d/{me.name}.conf').unlink(missing_ok=True)
         for account in (me, other):
             subprocess.run(['gpasswd', '--delete', account.name, 'games'], capture_output=True)
 
 
 def test_changes_are_seen_when_stock_would_see_them(project: Project, sshd: Sshd, accounts: Accounts) -> None:
-    stock, found = ({(result.task, result.host): result.result['stdout'] for result in
+    # What opens a connection may have a terminal, where line ends are others, and there is one more after a password.
+    stock, found = ({(result.task, result.host): result.result['stdout'].strip() for result in
                      play(project, sshd, accounts, engine).results if ' looks' in result.task}
                     for engine in (STOCK, MITOGEN))
     assert found == stock
@@ -114,7 +108,7 @@ ENVIRONMENT = '''
 
 SET = '''
 - name: set {value}
-  lineinfile: {{path: /etc/environment, regexp: ^FROM_ETC=, line: FROM_ETC={value}}}
+  raw: sed -i '/^FROM_ETC=/d' /etc/environment && echo FROM_ETC={value} >> /etc/environment
   delegate_to: root
 '''
 
@@ -160,20 +154,29 @@ except OSError:
 module.exit_json(address=address, port=port)
 '''
 
+#: Another file takes the place of the former, as modules and package managers do it.
 CONF = '''
 - name: {{name}}
-  copy: {{{{dest: /etc/{path}, content: "{text}"}}}}
+  raw: >-
+    printf '{text}' > /etc/{path}.new && mv /etc/{path}.new /etc/{path}
   delegate_to: root
 '''
 NAME_SERVER = CONF.format(path='resolv.conf', text='nameserver {server}\\noptions timeout:1 attempts:1\\n')
 SWITCH = CONF.format(path='nsswitch.conf', text=(
     'passwd: files\\ngroup: files\\nhosts: {hosts}\\nservices: {services}\\n'))
-ASK = '- {{name: ask {name}, asks: }}\n'
+ADD = '''
+- name: add to {file}
+  raw: (cat /etc/{file}; echo {line}) > /etc/{file}.new && mv /etc/{file}.new /etc/{file}
+  delegate_to: root
+'''
+ASK = '''
+- {{name: "ask as login: {name}", asks: }}
+- {{name: "ask as sudo: {name}", asks: , become: true}}
+'''
 
 
-@pytest.mark.parametrize('become', [False, True], ids=['login', 'sudo'])
 def test_settings_of_the_c_library_are_seen_at_once(
-    become: bool, engine: Engine, project: Project, own_etc: Sshd, accounts: Accounts
+    engine: Engine, project: Project, own_etc: Sshd, accounts: Accounts
 ) -> None:
     project.write('library/asks.py', ASKS)
     project.add_host('web1', own_etc.variables(accounts.nopasswd))
@@ -183,24 +186,23 @@ def test_settings_of_the_c_library_are_seen_at_once(
     steps = {
         'before': SWITCH.format(name='switch', hosts='files dns', services='files')
         + NAME_SERVER.format(name='first server', server=first)
-        + '- {name: add service, lineinfile: {path: /etc/services, line: mitogen-test 4242/tcp}, delegate_to: root}\n',
+        + ADD.format(file='services', line='mitogen-test 4242/tcp'),
         'another server': NAME_SERVER.format(name='second server', server=second),
         'no services': SWITCH.format(name='no services', hosts='files dns', services='db'),
         'no servers': SWITCH.format(name='no servers', hosts='files', services='files'),
-        'in hosts': '- {name: hosts, lineinfile: {path: /etc/hosts, line: 10.0.0.3 host.mitogen.test}, '
-                    'delegate_to: root}\n',
+        'in hosts': ADD.format(file='hosts', line='10.0.0.3 host.mitogen.test'),
         'as before': SWITCH.format(name='servers', hosts='dns', services='files'),
     }
     tasks = ''.join(step + ASK.format(name=name) for name, step in steps.items())
     with ExitStack() as stack:
         stack.enter_context(name_server(first, '10.0.0.1'))
         stack.enter_context(name_server(second, '10.0.0.2'))
-        run = project.play(tasks, engine, hosts='web1', keywords={'become': become}, timeout=300).assert_ok()
-    found = {name: (run.task(f'ask {name}').result['address'], run.task(f'ask {name}').result['port'])
-             for name in steps}
-    assert found == {
-        'before': ('10.0.0.1', 4242), 'another server': ('10.0.0.2', 4242), 'no services': ('10.0.0.2', None),
-        'no servers': ('none', 4242), 'in hosts': ('10.0.0.3', 4242), 'as before': ('10.0.0.2', 4242)}
+        run = project.play(tasks, engine, hosts='web1', timeout=300).assert_ok()
+    for account in ('login', 'sudo'):
+        asked = {name: run.task(f'ask as {account}: {name}').result for name in steps}
+        assert {name: (result['address'], result['port']) for name, result in asked.items()} == {
+            'before': ('10.0.0.1', 4242), 'another server': ('10.0.0.2', 4242), 'no services': ('10.0.0.2', None),
+            'no servers': ('none', 4242), 'in hosts': ('10.0.0.3', 4242), 'as before': ('10.0.0.2', 4242)}, account
 
 
 #: Imports what may be there, in its own process.
@@ -233,28 +235,64 @@ def make_wheel(folder: Path, version: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize('become', [False, True], ids=['login', 'sudo'])
+#: Runs a pip that is elsewhere. The first line has the path of the interpreter: what is longer than 127 bytes the
+#: kernel does not take.
+PIP = '''\
+#!{python}
+import sys
+from pip._internal.cli.main import main
+sys.exit(main())
+'''
+
+#: The module does so by other calls of pip that list what there is; the command does nothing else.
+STEPS = '''
+- {name: before, optional: }
+- {name: install, pip: {name: "{{ first }}", executable: "{{ pip }}", extra_args: --no-index --no-deps --no-compile}}
+- {name: after install, optional: }
+- {name: upgrade, command: "{{ pip }} install --no-index --no-deps --no-compile {{ second }}"}
+- {name: after upgrade, optional: }
+- {name: remove, pip: {name: brand-new-library, executable: "{{ pip }}", state: absent}}
+- {name: after remove, optional: }
+- {name: again, command: "{{ pip }} install --no-index --no-deps --no-compile {{ first }}"}
+- {name: after again, optional: }
+'''
+
+
+@pytest.fixture(scope='session')
+def pip_folder(session_folder: Path) -> Path:
+    """A folder with pip in it, compiled, for virtual environments that have none of their own."""
+    subprocess.run(['/usr/bin/python3', '-m', 'venv', str(session_folder / 'with-pip')], check=True)
+    (folder,) = (session_folder / 'with-pip').glob('lib/python3*/site-packages')
+    return folder
+
+
+def make_virtual_environment(folder: Path, pip_folder: Path) -> Path:
+    """A virtual environment for the machine's Python; returns its pip."""
+    subprocess.run(['/usr/bin/python3', '-m', 'venv', '--without-pip', str(folder)], check=True)
+    (site,) = folder.glob('lib/python3*/site-packages')
+    (site / 'pip.pth').write_text(f'{pip_folder}\n')
+    pip = folder / 'bin' / 'pip'
+    pip.write_text(PIP.format(python=folder / 'bin' / 'python'))
+    pip.chmod(0o755)
+    return pip
+
+
+@pytest.mark.xdist_group('pip')
 def test_what_pip_does_is_seen_by_the_next_module(
-    become: bool, engine: Engine, project: Project, sshd: Sshd, accounts: Accounts
+    engine: Engine, project: Project, sshd: Sshd, accounts: Accounts, pip_folder: Path
 ) -> None:
     project.write('library/optional.py', OPTIONAL)
-    # Its programs begin with the path of the interpreter: what is longer than 127 bytes the kernel does not take.
-    virtual = project.folder / 'v'
-    subprocess.run(['/usr/bin/python3', '-m', 'venv', str(virtual)], check=True)
-    if not become:
-        subprocess.run(['chown', '--recursive', accounts.nopasswd.name, str(virtual)], check=True)
-    wheels = [make_wheel(project.folder, version) for version in ('1.0', '2.0')]
-    project.add_host('web1', sshd.variables(
-        accounts.nopasswd, ansible_python_interpreter=str(virtual / 'bin' / 'python')))
-    pip = '\n'.join(
-        f'- {{name: {name}, pip: {{{what}, executable: {virtual}/bin/pip, extra_args: {extra}}}}}\n'
-        f'- {{name: after {name}, optional: }}'
-        for name, what, extra in (
-            ('install', f'name: {wheels[0]}', '--no-index'), ('upgrade', f'name: {wheels[1]}', '--no-index'),
-            ('remove', 'name: brand-new-library, state: absent', '""')))
-    run = project.play(f'- {{name: before, optional: }}\n{pip}\n- {{name: again, pip: {{name: {wheels[0]}, executable: '
-                       f'{virtual}/bin/pip, extra_args: --no-index}}}}\n- {{name: after again, optional: }}\n', engine,
-                       keywords={'become': become}, timeout=300).assert_ok()
-    values = [run.task(name).result['value'] for name in (
-        'before', 'after install', 'after upgrade', 'after remove', 'after again')]
-    assert values == [None, '1.0', '2.0', None, '1.0']
+    first, second = (str(make_wheel(project.folder, version)) for version in ('1.0', '2.0'))
+    for host, become in (('login', False), ('sudo', True)):
+        virtual = project.folder / host
+        pip = make_virtual_environment(virtual, pip_folder)
+        if not become:
+            subprocess.run(['chown', '--recursive', accounts.nopasswd.name, str(virtual)], check=True)
+        project.add_host(host, sshd.variables(
+            accounts.nopasswd, ansible_python_interpreter=str(virtual / 'bin' / 'python'), ansible_become=become,
+            pip=str(pip), first=first, second=second))
+    run = project.play(STEPS, engine, timeout=300).assert_ok()
+    for host in ('login', 'sudo'):
+        values = [run.task(name, host).result['value'] for name in (
+            'before', 'after install', 'after upgrade', 'after remove', 'after again')]
+        assert values == [None, '1.0', '2.0', None, '1.0'], host
