@@ -318,7 +318,7 @@ def test_every_interpreter_runs_modules(python):
     stock = [run_stock(python, program) for program in programs]
     with ZygoteClient(python) as client:
         for _ in range(2):
-            for program, expected in zip(programs, stock):
+            for program, expected in zip(programs, stock, strict=True):
                 got = run(client, program)
                 assert stable(result_of(got)) == stable(result_of(expected))
                 assert got[2] == expected[2]
