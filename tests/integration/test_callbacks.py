@@ -37,10 +37,13 @@ def add_hosts(project: Project, sshd: Sshd, accounts: Accounts) -> None:
         project.add_host(name, sshd.variables(accounts.plain))
 
 
-def test_json(posix: None, engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
+def test_json_and_junit(
+    posix: None, engine: Engine, project: Project, sshd: Sshd, accounts: Accounts
+) -> None:
     add_hosts(project, sshd, accounts)
-    project.configure('defaults', stdout_callback='ansible.posix.json')
-    run = project.play(PLAY, engine)
+    project.configure('defaults', stdout_callback='ansible.posix.json', callbacks_enabled='junit, record')
+    folder = project.folder / 'junit'
+    run = project.play(PLAY, engine, env={'JUNIT_OUTPUT_DIR': str(folder)})
     assert run.status == 0, run.text
     report = json.loads(run.output)
     tasks = report['plays'][0]['tasks']
@@ -51,14 +54,6 @@ def test_json(posix: None, engine: Engine, project: Project, sshd: Sshd, account
         assert (results[1]['failed'], results[2]['skipped']) == (True, True)
         assert [item['stdout'] for item in results[3]['results']] == ['a', 'b']
         assert report['stats'][host]['ok'] == 3
-
-
-def test_junit(engine: Engine, project: Project, sshd: Sshd, accounts: Accounts) -> None:
-    add_hosts(project, sshd, accounts)
-    project.configure('defaults', callbacks_enabled='junit, record')
-    folder = project.folder / 'junit'
-    run = project.play(PLAY, engine, env={'JUNIT_OUTPUT_DIR': str(folder)})
-    assert run.status == 0, run.text
     suites = ElementTree.parse(next(folder.glob('*.xml'))).getroot()
     cases = sorted((str(case.get('name')), [child.tag for child in case if child.tag != 'system-out'])
                    for case in suites.iter('testcase'))
@@ -149,6 +144,9 @@ def test_nothing_secret_is_shown(engine: Engine, project: Project, sshd: Sshd, a
           keeps: {secret: "{{ hidden }}", wrong: "{{ censored }}"}
           no_log: true
           ignore_errors: true
+        - name: all processes
+          shell: cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '
+          become: true
     ''', engine, arguments=['-vvvv'],
         env={'MITOGEN_MUX_LOG': str(log), 'ANSIBLE_LOG_PATH': str(project.folder / 'log')})
     seen: set[str] = set()
@@ -166,7 +164,9 @@ def test_nothing_secret_is_shown(engine: Engine, project: Project, sshd: Sshd, a
         over.set()
         watcher.join()
     assert run.status == 0, run.text
-    shown = {'output': run.text, 'processes': '\n'.join(seen), 'log': (project.folder / 'log').read_text()}
+    assert 'sshd' in run.task('all processes').result['stdout']
+    shown = {'output': run.text, 'processes': '\n'.join(seen), 'log': (project.folder / 'log').read_text(),
+             'processes on the host': str(run.task('all processes').result['stdout'])}
     if engine.ours:
         shown['log of the mux'] = log.read_text()
     found = [(place, secret) for place, text in shown.items() for secret in secrets if secret in text]

@@ -61,12 +61,20 @@ class CallbackModule(CallbackBase):
     CALLBACK_NEEDS_ENABLED = True
 '''
 
+#: What all runs do: modules and a file by ssh, and a module here.
 TASKS = '''
+- name: copy
+  copy: {content: "text of {{ inventory_hostname }}", dest: "{{ ansible_env_home }}/upgrade"}
+- name: local
+  command: echo here
+  delegate_to: localhost
+'''
+
+#: What is not done again for each single thing that can be unknown.
+MORE_TASKS = '''
 - name: module
   command: echo {{ item }}
   loop: [one, two]
-- name: copy
-  copy: {content: text, dest: "{{ ansible_env_home }}/upgrade"}
 - name: become
   command: id -un
   become: true
@@ -76,9 +84,6 @@ TASKS = '''
 - name: fails
   command: /bin/false
   ignore_errors: true
-- name: local
-  command: echo here
-  delegate_to: localhost
 '''
 
 #: The switch that is no strategy: it has a hook of its own.
@@ -100,7 +105,9 @@ GUARDED = [
 ] + [f'{stock.__module__}.{stock.__name__}.{method}' for stock, methods in NEEDS.items() for method in methods]
 
 
-def play(project: Project, sshd: Sshd, accounts: Accounts, disguised: str, release: str = '') -> Run:
+def play(
+    project: Project, sshd: Sshd, accounts: Accounts, disguised: str, release: str = '', tasks: str = TASKS
+) -> Run:
     project.write('callback_plugins/disguise.py', DISGUISE)
     project.configure('connection', pipelining='True')
     project.add_host(
@@ -111,11 +118,22 @@ def play(project: Project, sshd: Sshd, accounts: Accounts, disguised: str, relea
         ansible_env_home=str(accounts.passwd.home),
     )
     engine = CALLBACK if 'strategy_loader' in disguised else MITOGEN
-    run = project.play(TASKS, engine, env={'DISGUISE': disguised, 'RELEASE': release}).assert_ok()
+    run = project.play(tasks, engine, env={'DISGUISE': disguised, 'RELEASE': release}).assert_ok()
+    copied = accounts.passwd.home / 'upgrade'
+    assert run.task('copy').result['owner'] == accounts.passwd.name
+    assert copied.read_text() == 'text of web1'
+    copied.unlink()
+    assert run.task('local').result['stdout'] == 'here'
+    assert not run.left
+    return run
+
+
+def play_more(project: Project, sshd: Sshd, accounts: Accounts, disguised: str, release: str = '') -> Run:
+    run = play(project, sshd, accounts, disguised, release, TASKS + MORE_TASKS)
     assert run.task('become').result['stdout'] == 'root'
     assert [result['stdout'] for result in run.task('module').result['results']] == ['one', 'two']
+    assert run.task('skipped').status == 'skipped'
     assert run.task('fails').status == 'failed'
-    assert not run.left
     return run
 
 
@@ -135,7 +153,7 @@ def test_play_passes_with_one_warning_when_a_guarded_signature_is_unknown(
 
 @pytest.mark.every_core
 def test_play_passes_with_one_warning_when_nothing_fits(project: Project, sshd: Sshd, accounts: Accounts) -> None:
-    assert len(warnings(play(project, sshd, accounts, ','.join(GUARDED), '2.99.1'))) == 1
+    assert len(warnings(play_more(project, sshd, accounts, ','.join(GUARDED), '2.99.1'))) == 1
 
 
 @pytest.mark.every_core
@@ -148,4 +166,4 @@ def test_newer_ansible_core_is_named_in_one_warning(project: Project, sshd: Sshd
 
 @pytest.mark.every_core
 def test_tested_ansible_core_gets_no_warning(project: Project, sshd: Sshd, accounts: Accounts) -> None:
-    assert warnings(play(project, sshd, accounts, '')) == []
+    assert warnings(play_more(project, sshd, accounts, '')) == []

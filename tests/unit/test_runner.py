@@ -1,6 +1,5 @@
 """Real modules through zygote and runner, compared with what stock's wrapper makes of them."""
 
-import itertools
 import json
 import os
 import sys
@@ -17,8 +16,6 @@ CORE = tuple(int(part) for part in core_version.split('.')[:2])
 OLDEST = 8 if CORE < (2, 20) else 9
 SUPPORTED = [path for path in INTERPRETERS
              if path == sys.executable or int(interpreter_id(path).split('.')[1]) >= OLDEST]
-
-NUMBERS = itertools.count()
 
 #: Differs from run to run.
 VOLATILE = {'start', 'end', 'delta', 'atime', 'mtime', 'ctime', 'ansible_date_time', 'ansible_loadavg', 'ansible_env'}
@@ -44,15 +41,17 @@ def nothing_is_left(request):
         assert os.listdir(request.getfixturevalue('zygote').temp) == []
 
 
-@pytest.fixture
-def module(tmp_path):
+@pytest.fixture(scope='module')
+def module(tmp_path_factory):
     """Build the program of a module of one's own: ``module(source, **arguments)``."""
+    folder, names = tmp_path_factory.mktemp('modules'), {}
+
     def make(source, rlimit_nofile=0, **arguments):
-        # ansible-core keeps what it builds by name.
-        name = 'own_module_%d' % next(NUMBERS)
-        path = tmp_path / (name + '.py')
-        path.write_text('#!/usr/bin/python\n' + source)
-        return build(name, arguments, path, rlimit_nofile)
+        # ansible-core keeps what it builds by name, and so builds it once for all interpreters and arguments.
+        if source not in names:
+            names[source] = 'own_module_%d' % len(names)
+            (folder / (names[source] + '.py')).write_text('#!/usr/bin/python\n' + source)
+        return build(names[source], arguments, folder / (names[source] + '.py'), rlimit_nofile)
     return make
 
 
@@ -211,8 +210,9 @@ def main():
 if __name__ == '__main__':
     main()
 ''')
-    assert result_of(run(zygote, program)) == result_of(run_stock(zygote.python, program))
-    assert result_of(run(zygote, program))['results'] == [2, 4]
+    result = result_of(run(zygote, program))
+    assert result == result_of(run_stock(zygote.python, program))
+    assert result['results'] == [2, 4]
 
 
 def test_the_limit_of_open_files_is_set(zygote, module):
@@ -315,9 +315,10 @@ def test_the_modules_before_2_19_are_run_by_runpy(zygote):
 def test_every_interpreter_runs_modules(python):
     programs = [build('ansible.legacy.' + name, arguments) for name, arguments in (
         ('ping', {}), ('command', {'_raw_params': 'echo hi'}), ('setup', {'gather_subset': ['min']}))]
+    stock = [run_stock(python, program) for program in programs]
     with ZygoteClient(python) as client:
         for _ in range(2):
-            for program in programs:
-                expected, got = run_stock(python, program), run(client, program)
+            for program, expected in zip(programs, stock, strict=True):
+                got = run(client, program)
                 assert stable(result_of(got)) == stable(result_of(expected))
                 assert got[2] == expected[2]
