@@ -103,11 +103,11 @@ def sleepers(sshd: Sshd) -> list[Process]:
     return [process for process in sessions if process.command == 'sleep 58' and process.parent in living]
 
 
-def line_of(sshd: Sshd) -> list[Process]:
-    """The long task's module, the zygote and the agent."""
+def line_of(sshd: Sshd, sleeper: Process) -> list[Process]:
+    """A long task's module, the zygote and the agent."""
     # Only what is below the sshd: whoever is to be killed must not be found anywhere else.
     table = {process.pid: process for process in sshd.sessions()}
-    module = table[sleepers(sshd)[0].parent]
+    module = table[sleeper.parent]
     zygote = table[module.parent]
     return [module, zygote, table[zygote.parent]]
 
@@ -146,32 +146,35 @@ def test_killed_mux(project: Project, sshd: Sshd, accounts: Accounts, leftovers:
 
 @pytest.mark.parametrize(('index', 'status'), [(0, 'failed'), (1, 'unreachable'), (2, 'unreachable')],
                          ids=['module', 'zygote', 'agent'])
-@pytest.mark.parametrize('become', [False, True], ids=['login', 'become'])
 def test_killed_on_the_target(
-    index: int, status: str, become: bool, project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers
+    index: int, status: str, project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers
 ) -> None:
-    project.add_host('web1', sshd.variables(accounts.nopasswd, ansible_become=become))
-    project.add_host('web2', sshd.variables(accounts.nopasswd, ansible_become=become))
+    for host, become in (('login', False), ('become', True)):
+        project.add_host(host, sshd.variables(accounts.nopasswd, ansible_become=become), long='sleep 58')
+        project.add_host(f'beside-{host}', sshd.variables(accounts.nopasswd, ansible_become=become), long='id -un')
     running = start_long_task(project, sshd, '''
         - name: long
-          command: "{{ 'sleep 58' if inventory_hostname == 'web1' else 'id -un' }}"
+          command: "{{ long }}"
           ignore_errors: true
           ignore_unreachable: true
         - name: after
           command: id -un
-    ''')
-    sleeper = sleepers(sshd)[0]
-    os.kill(line_of(sshd)[index].pid, signal.SIGKILL)
+    ''', count=2)
+    found = sleepers(sshd)
+    for process in [line_of(sshd, sleeper)[index] for sleeper in found]:
+        os.kill(process.pid, signal.SIGKILL)
     run = running.wait(40)
-    assert run.task('long', 'web1').status == status
-    assert '\n' not in run.task('long', 'web1').message.strip()
-    # The connection is made anew for the next task.
-    assert run.task('after', 'web1').status == 'ok'
-    assert run.task('after', 'web2').status == 'ok'
+    for host in ('login', 'become'):
+        assert run.task('long', host).status == status, host
+        assert '\n' not in run.task('long', host).message.strip(), host
+        # The connection is made anew for the next task.
+        assert run.task('after', host).status == 'ok', host
+        assert run.statuses(f'beside-{host}') == {'long': 'ok', 'after': 'ok'}, host
     assert not run.left
     if index == 0:
         # What a module has started outlives it, as with stock.
-        os.kill(sleeper.pid, signal.SIGKILL)
+        for sleeper in found:
+            os.kill(sleeper.pid, signal.SIGKILL)
     leftovers.assert_none()
 
 
