@@ -236,6 +236,19 @@ def _end_jobs(jobs: Any) -> None:
             pass
 
 
+def forget_coercion() -> None:
+    """Take back what Python added to its environment for want of a locale (PEP 538): it is not for other programs.
+
+    On Linux only, where it can be told from what was there before.
+    """
+    try:
+        with open('/proc/self/environ', 'rb') as environ:
+            if b'\0LC_CTYPE=' not in b'\0' + environ.read():
+                os.environ.pop('LC_CTYPE', None)
+    except OSError:
+        pass
+
+
 def _start_zygote(config: Dict[str, Any], fds: Any) -> Tuple[int, Any]:
     """Fork the zygote off, while there is only one thread; return the socket to it, and memory shared with it."""
     import mmap
@@ -265,6 +278,7 @@ def _start_zygote(config: Dict[str, Any], fds: Any) -> Tuple[int, Any]:
 def main(config: Dict[str, Any], *bundles: bytes) -> None:
     """Become a context: called by the first stage, with stdin and stdout connected to the parent."""
     BUNDLES.update(zip(('mitogen.core', 'mitogen.zygote'), bundles))
+    forget_coercion()
     try:
         os.setsid()
     except PermissionError:

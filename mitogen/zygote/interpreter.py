@@ -21,6 +21,8 @@ from mitogen.zygote.processes import Report
 finder: Optional[MemberFinder] = None
 #: A path of the job's own. Whatever it makes there is removed after its end.
 scratch = ''
+#: What an interpreter that starts here sets LC_CTYPE to; '' if it leaves it alone.
+_coerced = ''
 
 
 def run_function(request: Dict[str, Any], path: str, report: Report, members: MemberFinder,
@@ -45,6 +47,8 @@ def run_function(request: Dict[str, Any], path: str, report: Report, members: Me
 
 def prepare() -> None:
     """Make the zygote's own state that of a fresh interpreter, where that costs less than to do so in each child."""
+    global _coerced
+    _coerced = _enter_locale()
     sys.argv = ['']
     sys.modules['__main__'] = types.ModuleType('__main__')
     null = [os.dup(fd) for fd in (0, 1, 2)]
@@ -72,16 +76,36 @@ def _make_streams() -> None:
         setattr(sys, '__%s__' % name, stream)
 
 
+def _enter_locale() -> str:
+    """Enter the locale that an interpreter would which starts now; return what it would set LC_CTYPE to, or ''.
+
+    Without a locale it takes one for UTF-8 (PEP 538), or acts as if it had (PEP 540), for which no function can ask.
+    """
+    try:
+        found = locale.setlocale(locale.LC_CTYPE, '')
+    except locale.Error:
+        found = 'C'
+    if found != 'C' or sys.version_info < (3, 7):
+        return ''
+    for name in ('C.UTF-8', 'C.utf8', 'UTF-8'):
+        try:
+            locale.setlocale(locale.LC_CTYPE, name)
+        except locale.Error:
+            continue
+        return '' if os.environ.get('LC_ALL') or os.environ.get('PYTHONCOERCECLOCALE') == '0' else name
+    return ''
+
+
 def _refresh(env: Dict[str, str]) -> None:
     """Undo what tells a fork from a fresh interpreter."""
     if 'TZ' in env:
         time.tzset()
+    coerced = _coerced
     if any(key.startswith('LC_') or key == 'LANG' for key in env):
-        try:
-            locale.setlocale(locale.LC_CTYPE, '')
-        except locale.Error:
-            pass
+        coerced = _enter_locale()
         _make_streams()
+    if coerced:
+        os.environ['LC_CTYPE'] = coerced
     tempfile: Any = sys.modules.get('tempfile')
     if tempfile is not None:
         tempfile.tempdir = tempfile._name_sequence = None

@@ -152,6 +152,21 @@ def test_a_jobs_locale_applies(zygote):
     assert printed(zygote.script(code, env={'LC_ALL': 'C.UTF-8'})) == 'C.UTF-8 utf8\n'
 
 
+@pytest.mark.parametrize('python', INTERPRETERS, ids=interpreter_id)
+def test_a_missing_locale_is_made_up_for_as_by_a_fresh_interpreter(python, monkeypatch):
+    for name in [name for name in os.environ if name == 'LANG' or name.startswith('LC_')]:
+        monkeypatch.delenv(name)
+    code = 'import os, sys; print([name + "=" + os.environ[name] for name in ("LANG", "LC_ALL", "LC_CTYPE")' \
+           ' if name in os.environ], [(s.encoding.lower(), s.errors) for s in (sys.stdin, sys.stdout, sys.stderr)])'
+    with ZygoteClient(python) as client:
+        for env in ({}, {'LC_ALL': 'C'}, {'LC_ALL': ''}, {'LANG': 'C.UTF-8'}, {'LANG': 'C'}, {'LANG': 'none.UTF-8'},
+                    {'LC_CTYPE': 'C.UTF-8'}, {'LC_ALL': 'C.UTF-8'}, {'LC_MESSAGES': 'C'}):
+            fresh = subprocess.run([python, '-c', code], env={**os.environ, **env}, stdout=subprocess.PIPE, check=True)
+            assert printed(client.script(code, env=env)) == fresh.stdout.decode(), env
+            seen = client.command(['/bin/sh', '-c', 'env | grep -e ^LANG= -e ^LC_'], env=env)
+            assert seen['stdout'].decode().split() == ['='.join(item) for item in env.items()], env
+
+
 def test_a_jobs_time_zone_applies(zygote):
     code = 'import time; print(time.tzname[0], time.localtime(0).tm_hour)'
     assert printed(zygote.script(code, env={'TZ': 'XYZ-5'})) == 'XYZ 5\n'

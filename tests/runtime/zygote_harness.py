@@ -34,6 +34,8 @@ exec(compile(files['mitogen/core/loaders.py'], 'mitogen/core/loaders.py', 'exec'
 finder = loaders.MemberFinder('mitogen')
 finder.select(files)
 sys.meta_path.insert(0, finder)
+from mitogen.core import external
+external.forget_coercion()
 from mitogen import zygote
 zygote.run(socket.socket(fileno=fd), %d, %d)
 """ % (ZYGOTE_ID, AGENT_ID)
