@@ -89,6 +89,7 @@ def test_callback_serves_ad_hoc_commands_too(project: Project, sshd: Sshd, accou
     assert result['ancestors'][1][1].startswith('python')
 
 
+@pytest.mark.once
 def test_archive_installs_offline_and_brings_all_that_it_needs(
     session_folder: Path, project: Project, sshd: Sshd, accounts: Accounts
 ) -> None:

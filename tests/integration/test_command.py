@@ -95,6 +95,7 @@ def test_doctor_says_for_each_host_what_is_wrong_and_how_to_mend_it(
         assert text in found[where, check]['text'] and remedy in found[where, check]['remedy']
 
 
+@pytest.mark.once
 def test_doctor_on_a_pipe_is_plain_and_on_a_terminal_shows_progress(
     command: Command, sshd: Sshd, accounts: Accounts
 ) -> None:
@@ -133,6 +134,7 @@ def test_doctor_without_such_a_host_says_so(command: Command) -> None:
     assert 'nobody' in found['', 'inventory']['text'] and '-i' in found['', 'inventory']['remedy']
 
 
+@pytest.mark.once
 def test_bench_compares_a_playbook_without_changing_anything(command: Command) -> None:
     command.project.write('site.yml', TASKS)
     command.project.add_host('here', ansible_connection='local', ansible_python_interpreter='/usr/bin/python3')

@@ -177,8 +177,9 @@ def test_every_connection_runs_modules_from_memory(with_collections: Project, pl
     assert not run.left
 
 
-# That an account changes a budget as it should is tested with ssh on each ansible-core.
-@pytest.mark.parametrize('account', ['', pytest.param('guest', marks=pytest.mark.once)])
+# The same budgets are tested with ssh on each ansible-core, with and without an account.
+@pytest.mark.once
+@pytest.mark.parametrize('account', ['', 'guest'])
 def test_tasks_wait_for_their_container_as_often_as_for_a_host(
         account: str, with_collections: Project, place: Place) -> None:
     project = with_collections

@@ -11,7 +11,8 @@ from tests.harness.engines import MITOGEN
 from tests.harness.project import Project
 from tests.harness.sshd import Sshd
 
-pytestmark = pytest.mark.xdist_group('slow links')
+# How often an action waits is tested on each ansible-core, without a link; what a link does with that is the same.
+pytestmark = [pytest.mark.xdist_group('slow links'), pytest.mark.once]
 
 #: Seconds each way. Where it is long enough for one side to have said all before the other has heard of it, the turns
 #: are the times that a side waits. On a busy machine a side may pause while it speaks, which looks like more of them,
