@@ -81,9 +81,7 @@ class Chores(Contexts):
             home, round_trips = client.home_of(context, account)
             self._note('~%s is %s, %d round trips', account, home, round_trips)
             return 0, home.encode('utf-8', 'surrogateescape'), b''
-        reason = self._reason_for_stock()
-        if reason:
-            raise UseStock(reason)
+        self._check_host()
         self._begin()
         return bytes(self._attempt(lambda: self._with_context(ask))[1]).decode('utf-8', 'surrogateescape')
 

@@ -66,6 +66,15 @@ class Contexts(Way):
 
     # The rest is common.
 
+    def _check_host(self) -> None:
+        """Go on if this host's calls can be served.
+
+        :raises UseStock: none of them can.
+        """
+        reason = self._reason_for_stock()
+        if reason:
+            raise UseStock(reason)
+
     def _account_has_input(self) -> bool:
         """Whether a context of the become account can be sent anything.
 

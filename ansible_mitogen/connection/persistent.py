@@ -123,9 +123,7 @@ class PersistentConnection(Chores):
         return call, original
 
     def _exec(self, cmd: str, in_data: bytes | None, sudoable: bool) -> Result:
-        reason = self._reason_for_stock()
-        if reason:
-            raise UseStock(reason)
+        self._check_host()
         cmd = to_text(cmd)
         call, original = self._recognise(cmd, in_data)
         if in_data and call is None:

@@ -63,9 +63,7 @@ class TransferringConnection(PersistentConnection):
         return path
 
     def _prepare_transfer(self) -> None:
-        reason = self._reason_for_stock()
-        if reason:
-            raise UseStock(reason)
+        self._check_host()
         self._begin()
 
     def _transfer(self, in_path: str, out_path: str, copy: Callable[[MuxClient, ContextInfo], None]) -> Result:

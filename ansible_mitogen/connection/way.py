@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
@@ -50,11 +51,7 @@ class Way(Diagnosis):
     def steps_to_go_through(self) -> list[Step]:
         """Return the hops that lead to this host, in the account in which others are reached through it."""
         self._begin()
-        bootstrap = self._bootstrap('')
-        watch = self._become_watch
-        if watch is None:
-            return [self._login_step(bootstrap)]
-        return [*self._way_to_account(bootstrap), self._account_step(bootstrap, watch.wants_tty())]
+        return self._steps_to_account(self._bootstrap(''))
 
     def describe_way(self) -> list[dict[str, Any]]:
         """Return the hops that lead to the account of the task, the first one first: for people.
@@ -64,14 +61,9 @@ class Way(Diagnosis):
         if self._reason_for_stock():
             return []
         self._begin()
-        bootstrap = '[...]'
-        plugin = self._become_watch
-        if plugin is None:
-            steps = [self._login_step(bootstrap)]
-        else:
-            with plugin.saved():
-                steps = [*self._way_to_account(bootstrap), self._account_step(bootstrap, plugin.wants_tty())]
-        steps = [*self._steps_before(), *steps]
+        watch = self._become_watch
+        with nullcontext() if watch is None else watch.saved():
+            steps = [*self._steps_before(), *self._steps_to_account('[...]')]
         return [{'name': step.hop.name, 'command': without_secrets(step.hop.argv), 'needs_tty': step.hop.needs_tty,
                  'may_prompt': step.hop.may_prompt, 'deadline': step.hop.deadline} for step in steps]
 
@@ -119,6 +111,13 @@ class Way(Diagnosis):
     def _bootstrap(self, interpreter: str) -> str:
         names = self._python_choice.names() if self._python_choice is not None else PythonChoice({}, None).names()
         return bootstrap_text(distinct([interpreter, *names]))
+
+    def _steps_to_account(self, bootstrap: str) -> list[Step]:
+        """Return the hops from here, or from the host before this one, to the account of the task."""
+        watch = self._become_watch
+        if watch is None:
+            return [self._login_step(bootstrap)]
+        return [*self._way_to_account(bootstrap), self._account_step(bootstrap, watch.wants_tty())]
 
     def _account_step(self, bootstrap: str, needs_tty: bool) -> Step:
         watch = self._become_watch
