@@ -56,9 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker('integration')
         # That shows that a test asks for what stock does. Where the two are compared on each ansible-core, in
         # tests/integration/parity, and wherever else one test runs both, neither is a parameter.
-        if isinstance(item, pytest.Function) and any(
-                isinstance(value, Engine) and not value.ours for value in getattr(
-                    getattr(item, 'callspec', None), 'params', {}).values()):
+        parameters = item.callspec.params.values() if hasattr(item, 'callspec') else ()
+        if any(isinstance(value, Engine) and not value.ours for value in parameters):
             item.add_marker('once')
 
 
