@@ -157,6 +157,11 @@ def remarks(rows: list[Row], engines: list[str]) -> list[str]:
             lines.append(
                 f'{scenario.name}: {traffic.bytes} bytes on the wire where the budget is {scenario.wire_budget}'
             )
+        cpu = row.median('us', 'controller_cpu')
+        if scenario.cpu_budget and cpu and cpu * 1000 / scenario.units > scenario.cpu_budget:
+            lines.append(
+                f"{scenario.name}: {cpu * 1000 / scenario.units:.1f} ms of the controller's CPU for each host and task "
+                f'where the budget is {scenario.cpu_budget:g}')
         memory = row.median('us', 'memory')
         if scenario.memory_budget and memory and memory > scenario.memory_budget:
             lines.append(f'{scenario.name}: {memory:.0f} MiB where the budget is {scenario.memory_budget:g}')

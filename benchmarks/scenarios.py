@@ -18,6 +18,7 @@ class Scenario:
     :ivar times_stock: to reach, times faster than stock.
     :ivar wire_budget: bytes on the wire that our engine may use, if there is a budget.
     :ivar forks: how many hosts are worked on at a time.
+    :ivar cpu_budget: milliseconds of the controller's CPU time for each host and task, if there is a budget.
     :ivar memory_budget: MiB that the controller's processes may take besides the ssh clients, if that is measured.
     :ivar on_request: it is left out unless it is named.
     :ivar target: ``ssh`` for the throw-away sshd, ``docker`` for a container.
@@ -32,6 +33,7 @@ class Scenario:
     times_stock: float | None = None
     wire_budget: int | None = None
     forks: int = 20
+    cpu_budget: float | None = None
     memory_budget: float | None = None
     on_request: bool = False
     target: str = 'ssh'
@@ -52,6 +54,7 @@ SCENARIOS = {
         Scenario('tasks', '100 separate tasks, 1 host', 1, 100, 'tasks.yml', 2.5, 10, 200 * 1024),
         Scenario('loop', 'one task looping over 100 items', 1, 100, 'loop.yml', 1.5),
         Scenario('hosts', '10 tasks on 20 hosts', 20, 200, 'hosts.yml', 4),
+        Scenario('steady', '30 tasks on 20 hosts', 20, 600, 'steady.yml', cpu_budget=7),
         Scenario('one-host', '10 tasks on 1 host', 1, 10, 'hosts.yml', on_request=True),
         Scenario('hundred', '10 tasks on 100 hosts', 100, 1000, 'hosts.yml', forks=100, on_request=True),
         Scenario('sudo', '20 tasks with sudo', 1, 20, 'sudo.yml', 2),

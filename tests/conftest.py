@@ -50,7 +50,7 @@ INTEGRATION = Path(__file__).with_name('integration')
 # Before pytest leaves out what its option -m does not want.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies in the integration folder, and what stock Ansible runs there by itself."""
+    """Mark what lies in the integration folder, and what stock Ansible runs there by itself; bring all in order."""
     for item in items:
         if INTEGRATION in item.path.parents:
             item.add_marker('integration')
@@ -59,6 +59,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         parameters = item.callspec.params.values() if hasattr(item, 'callspec') else ()
         if any(isinstance(value, Engine) and not value.ours for value in parameters):
             item.add_marker('once')
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    """When a test's turn comes: what takes long comes early, that no process works on it when the others have ended."""
+    takes_long = item.get_closest_marker('timeout'), item.get_closest_marker('xdist_group'), item.get_closest_marker(
+        'integration')
+    return next((turn for turn, mark in enumerate(takes_long) if mark is not None), len(takes_long))
 
 
 def _missing() -> str:

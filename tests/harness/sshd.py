@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness.accounts import Account
+from tests.harness.kept_code import customize
 from tests.harness.processes import Process, Warded, wait_until
 
 SSHD = shutil.which('sshd', path='/usr/sbin:/usr/local/sbin:/sbin') or ''
@@ -62,9 +63,12 @@ class Sshd:
     :param folder: for keys, configuration and log; readable by every account.
     :param emptied: more folders that its sessions have of their own, empty, where the machine allows that.
     :param copied: and those that are as the machine's at first.
+    :param keeps_code: their Python compiles the modules of stock Ansible once.
     """
 
-    def __init__(self, folder: Path, emptied: Sequence[str] = (), copied: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, emptied: Sequence[str] = (), copied: Sequence[str] = (), keeps_code: bool = False
+    ) -> None:
         self.folder = folder
         folder.mkdir(mode=0o755)
         self.key = generate_key(folder / 'key')
@@ -82,6 +86,8 @@ class Sshd:
         # sshd separates privileges into this folder, which a machine that never booted its own sshd lacks.
         os.makedirs('/run/sshd', mode=0o755, exist_ok=True)
         self.private = self._make_private_folders(emptied, copied)
+        if keeps_code:
+            self.private.update(customize(folder))
         self._warded = self._start()
         if not self._warded.is_private:
             self.private.clear()

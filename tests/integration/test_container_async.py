@@ -14,7 +14,8 @@ from tests.harness.engines import MITOGEN, STOCK, Engine
 from tests.harness.processes import wait_until
 from tests.harness.project import Project, Run
 
-pytestmark = pytest.mark.xdist_group('containers')
+# How a job runs is compared on each ansible-core over ssh and on this machine; here, how it gets there.
+pytestmark = [pytest.mark.xdist_group('containers'), pytest.mark.once]
 
 #: Has a module that imports the collection's own module_utils, by a relative name at once and a full one later.
 COLLECTION = Path(__file__).with_name('parity') / 'collections'

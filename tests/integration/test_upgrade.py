@@ -143,6 +143,8 @@ def warnings(run: Run) -> list[str]:
     return [part.strip() for part in text.split('[WARNING]:')[1:] if 'mitogen' in part]
 
 
+# Each alone on one ansible-core; all together on each.
+@pytest.mark.once
 @pytest.mark.parametrize('guarded', GUARDED)
 def test_play_passes_with_one_warning_when_a_guarded_signature_is_unknown(
     guarded: str, project: Project, sshd: Sshd, accounts: Accounts

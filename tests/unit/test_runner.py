@@ -21,8 +21,7 @@ SUPPORTED = [path for path in INTERPRETERS
 VOLATILE = {'start', 'end', 'delta', 'atime', 'mtime', 'ctime', 'ansible_date_time', 'ansible_loadavg', 'ansible_env'}
 
 
-@pytest.fixture(scope='module', params=[
-    pytest.param(SUPPORTED[0], marks=pytest.mark.every_core), SUPPORTED[-1]], ids=interpreter_id)
+@pytest.fixture(scope='module', params=[SUPPORTED[0], SUPPORTED[-1]], ids=interpreter_id)
 def zygote(request, tmp_path_factory):
     """A zygote whose temporary folder is its own."""
     temp = tmp_path_factory.mktemp('temp')

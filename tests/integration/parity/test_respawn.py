@@ -67,7 +67,8 @@ def scene(session_folder: Path, accounts: Accounts) -> Iterator[Scene]:
         (rpm / 'dnf.conf').write_text(DNF.format(rpm))
 
     # Without lists of packages, apt has read in no time what is installed.
-    server = Sshd(folder / 'sshd', emptied=['/etc/apt/sources.list.d', '/var/lib/apt/lists', '/var/cache/apt'])
+    server = Sshd(folder / 'sshd', emptied=['/etc/apt/sources.list.d', '/var/lib/apt/lists', '/var/cache/apt'],
+                  keeps_code=True)
     hosts = {
         name: server.variables(ansible_python_interpreter=interpreter, rpm=str(rpm),
                                local_repository=str(repository), other_account=accounts.other.name)
