@@ -67,6 +67,11 @@ class Entry:
         self.homes: dict[str, str] = {}
         self._accounts = 0
 
+    def gone(self) -> None:
+        """Its processes have ended."""
+        for func in self.when_gone:
+            func()
+
     @property
     def is_interpreter(self) -> bool:
         """Whether it is another interpreter in the account of the context before it."""
@@ -206,14 +211,15 @@ class HopTable:
     :param defer: runs a function in the broker's thread, from any thread.
     :param run_blocking: runs a function in a thread of its own, or queues it until one is free.
     :param open_hop: ``(parent context or None, hop, dialogue) -> context``; blocks, and raises.
-    :param watch: ``(context, func)``: has ``func(reason)`` called when the context is gone.
+    :param watch: ``(context, lost, gone)``: has ``lost(reason)`` called when the context is of no use any more, and
+        ``gone()`` when it has ended.
     :param end: asks a context to end.
     :param has_room: whether this process has descriptors for one more child.
     """
 
     def __init__(self, defer: Callable[..., None], run_blocking: Callable[..., Any],
                  open_hop: Callable[[Any, HopSpec, Callable[[bytes], bytes | None]], Any],
-                 watch: Callable[[Any, Callable[[str], None]], None], end: Callable[[Any], None],
+                 watch: Callable[[Any, Callable[[str], None], Callable[[], None]], None], end: Callable[[Any], None],
                  has_room: Callable[[], bool] = lambda: True) -> None:
         self._defer = defer
         self._run_blocking = run_blocking
@@ -298,7 +304,7 @@ class HopTable:
             entry = self._open[dial.key] = self._by_id[context.context_id] = Entry(
                 dial.key, context, dial.parent, dial.hop.sources)
             entry.last_used = time.monotonic()
-            self._watch(context, lambda reason: self._lost(entry, reason))
+            self._watch(context, lambda reason: self._lost(entry, reason), entry.gone)
             for number, request in enumerate(waiting):
                 request.queued_ms += queued * 1000
                 request.hop_ms.append(took * 1000)
@@ -317,8 +323,6 @@ class HopTable:
         self._by_id.pop(entry.context.context_id, None)
         if self._open.get(entry.key) is entry:
             del self._open[entry.key]
-        for func in entry.when_gone:
-            func()
 
     def close(self, entry: Entry) -> None:
         """End a context, and with it all that were opened through it."""

@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ansible_mitogen.mux.bundles import BundleStore, Member
@@ -25,8 +26,8 @@ LOG = logging.getLogger('mux')
 END_GRACE = 0.4
 CLOSE_GRACE = 0.2
 
-#: Seconds until a context that was told to end has its stream closed.
-CLOSE_DEADLINE = 1.0
+#: Seconds until a context that was told to end has its stream closed. More than it gives what it started.
+CLOSE_DEADLINE = 2.0
 
 #: The members that every module needs besides what its zip holds.
 COMMON = ('ansible_mitogen/__init__.py', 'ansible_mitogen/target/__init__.py', 'ansible_mitogen/target/mends.py',
@@ -96,30 +97,33 @@ class Mux:
                          hop.env, {'sources': hop.sources})
         return self.router.open(spec, parent, ask if hop.may_prompt else None)
 
-    def _watch(self, context: Any, func: Any) -> None:
+    def _watch(self, context: Any, lost: Callable[[str], None], gone: Callable[[], None]) -> None:
         told: list[bool] = []
 
-        def lost(context_id: int, reason: str) -> None:
-            if told:
-                return
-            told.append(True)
-            self.bundles.forget(context.context_id)
-            func(reason)
-            # A context without its zygote, or the other way round, is of no use: it ends, and is opened anew.
-            if self.router.stream_to(context.context_id) is not None:
-                self._end_context(context)
+        def lost_one(context_id: int, reason: str) -> None:
+            if not told:
+                told.append(True)
+                self.bundles.forget(context.context_id)
+                lost(reason)
+                # Without its zygote it is of no use: it ends, and is opened anew.
+                if self.router.stream_to(context.context_id) is not None:
+                    self._end_context(context)
+            if context_id == context.context_id:
+                gone()
         for context_id in (context.context_id, context.info['zygote_id']):
             if self.router.stream_to(context_id) is None:
-                lost(context.context_id, 'it ended at once')
+                lost_one(context_id, 'it ended at once')
             else:
-                self.router.on_context_lost(context_id, lost)
+                self.router.on_context_lost(context_id, lost_one)
 
     def _end_context(self, context: Any) -> None:
-        """Ask a context to end, and see to it if it is a child of this process."""
+        """Ask a context to end; its parent sees to it if it does not."""
         context.shutdown()
-        stream = self.router.stream_to(context.context_id)
-        if stream is not None and stream.remote_id == context.context_id:
-            self.broker.call_later(CLOSE_DEADLINE, stream.close, self.broker, 'it did not end when it was told to')
+        self.broker.call_later(CLOSE_DEADLINE, self._drop, context)
+
+    def _drop(self, context: Any) -> None:
+        if self.router.stream_to(context.context_id) is not None:
+            self.router.drop(context)
 
     def end(self) -> None:
         """End the program: contexts, children, socket."""

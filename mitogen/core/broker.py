@@ -16,7 +16,7 @@ LOG = Logger('mitogen.broker')
 
 #: Seconds that streams get to finish when the broker shuts down, and then those that had to be disconnected.
 SHUTDOWN_GRACE = 3.0
-DISCONNECT_GRACE = 1.5
+DISCONNECT_GRACE = 2.5
 
 READ, WRITE = select.POLLIN, select.POLLOUT
 
@@ -106,6 +106,8 @@ class Broker:
         self.ended = False
         #: Functions to be called in the broker's thread when all has been closed.
         self.at_end: List[Callable[[], None]] = []
+        #: A stream that only the end of the process closes: who is at its other end takes the one for the other.
+        self.closed_last: Optional[BasicStream] = None
         self.waker = Waker()
         self.start_receive(self.waker)
         _running.add(self)
@@ -207,11 +209,11 @@ class Broker:
         self.thread.join(timeout)
 
     def abandon(self) -> None:
-        """Close all descriptors and tell nobody."""
+        """Close all descriptors, but those of :attr:`closed_last`, and tell nobody."""
         self.ended = True
         _running.discard(self)
         for stream in list(self._streams):
-            for side in stream.sides() if stream is not self.waker else ():
+            for side in stream.sides() if stream not in (self.waker, self.closed_last) else ():
                 side.close()
         self.waker.close()
         if hasattr(self._poller, 'close'):
@@ -220,6 +222,7 @@ class Broker:
     def abandon_in_fork(self) -> None:
         """Do that in a fork, where the broker's thread is missing and may have left locks taken."""
         self.waker = Waker()
+        self.closed_last = None
         self.abandon()
 
     def _begin_shutdown(self) -> None:
@@ -282,7 +285,7 @@ class Broker:
         for grace in (DISCONNECT_GRACE, 0):
             # What is disconnected may have more to do: to see a process to its end.
             self._deadline = time.monotonic() + grace
-            for stream in list(self._streams - {self.waker}):
+            for stream in list(self._streams - {self.waker, self.closed_last}):
                 self._guard(stream, stream.on_disconnect)
             self._loop()
         self.abandon()

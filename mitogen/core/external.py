@@ -27,8 +27,8 @@ BUNDLES: Dict[str, bytes] = {}
 #: Longest text of a log record. With each letter as two escapes it is less than a mailbox takes.
 MAX_TEXT = 20000
 
-#: Seconds that what was started here gets to end by itself when this process does.
-END_GRACE = 0.3
+#: Seconds that what was started here gets to end by itself when this process does. More than a zygote gives its jobs.
+END_GRACE = 1.0
 
 
 def takes_econtext(func: Any) -> Any:
@@ -68,7 +68,7 @@ class ExternalContext:
         self.context = self.router.context_for(config['context_id'], config['name'])
         upstream = Stream(self.router, config['parent_id'], read_fd, write_fd, 'the parent')
         upstream.on_gone = lambda reason: self.end()
-        self.router.upstream = upstream
+        self.router.upstream = self.broker.closed_last = upstream
         self.importer = importer or Importer(self.router, config.get('prefixes'))
         self.importer.router = self.router
         self.router.add_handler(self.importer.on_load, handles.LOAD_MODULE)
@@ -249,15 +249,26 @@ def forget_coercion() -> None:
         pass
 
 
-def _start_zygote(config: Dict[str, Any], fds: Any) -> Tuple[int, Any]:
-    """Fork the zygote off, while there is only one thread; return the socket to it, and memory shared with it."""
+def _end_zygote(pid: int) -> None:
+    """Kill the zygote, if it is there still: it leads a session of its own."""
+    try:
+        if os.waitpid(pid, os.WNOHANG) == (0, 0):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass
+
+
+def _start_zygote(config: Dict[str, Any], fds: Any) -> Tuple[int, int, Any]:
+    """Fork the zygote off, while there is only one thread; return its PID, a socket to it, and shared memory."""
     import mmap
     import socket
     ours, theirs = socket.socketpair()
     jobs = mmap.mmap(-1, mmap.PAGESIZE)
-    if os.fork():
+    pid = os.fork()
+    if pid:
         theirs.close()
-        return ours.detach(), jobs
+        return pid, ours.detach(), jobs
     for fd in fds:
         os.close(fd)
     ours.close()
@@ -294,5 +305,7 @@ def main(config: Dict[str, Any], *bundles: bytes) -> None:
     zygote = _start_zygote(config, fds) if config.get('zygote_id') else None
     econtext = ExternalContext(config, *fds)
     if zygote is not None:
-        econtext.add_zygote(config['zygote_id'], *zygote)
+        pid, fd, jobs = zygote
+        econtext.add_zygote(config['zygote_id'], fd, jobs)
+        econtext.at_end.append(lambda: _end_zygote(pid))
     econtext.serve()

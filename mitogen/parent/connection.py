@@ -23,8 +23,8 @@ __all__ = ['ChildSpec', 'ChildStream', 'Dialogue', 'HopError', 'PARENT_MODULES',
 
 LOG = Logger('mitogen.connection')
 
-#: Seconds to wait for the exit status of a child that closed its stream, which tells why.
-STATUS_DELAY = 0.1
+#: Seconds to wait for the exit status of a child that closed its stream, which tells why. Contexts close it by ending.
+STATUS_DELAY = 0.3
 
 #: Seconds that frames of one child are taken before it is the turn of others.
 TURN = 0.02

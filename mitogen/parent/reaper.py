@@ -10,8 +10,12 @@ from mitogen.core.sides import BasicStream
 
 LOG = Logger('mitogen.reaper')
 
-#: Seconds that a child gets to end by itself when its stream is gone, and again when it was sent SIGTERM.
-END_GRACE = 0.5
+#: Seconds that a child gets to end by itself when its stream is gone. More than a context gives its own children: who
+#: was told that an account's processes are gone may want to remove the account.
+END_GRACE = 1.5
+
+#: Seconds that it gets when it was sent SIGTERM.
+KILL_GRACE = 0.5
 
 #: Longest pause between two looks at a child, in seconds.
 MAX_PAUSE = 0.05
@@ -124,7 +128,7 @@ class Reaper(BasicStream):
             return
         if self._signals and time.monotonic() >= self._next_signal:
             signal_group(self._pid, self._signals.pop())
-            self._next_signal = time.monotonic() + END_GRACE
+            self._next_signal = time.monotonic() + KILL_GRACE
             self._pause = 0.001
         self._broker.call_later(self._pause, self._look)
         self._pause = min(self._pause * 2, MAX_PAUSE)

@@ -151,7 +151,7 @@ class Start:
                 self.parser.add_noise(chunk)
         except TimeoutError:
             LOG.debug('%s left its stderr open', self.spec.name)
-        terminate_group(self.pid, max(0.0, min(reaper.END_GRACE, self.deadline - time.time())))
+        terminate_group(self.pid, max(0.0, min(reaper.KILL_GRACE, self.deadline - time.time())))
         status = reaper.reap(self.pid)
         self.pid = 0
         output = self.parser.all_output()

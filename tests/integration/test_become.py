@@ -358,7 +358,8 @@ def test_machinectl_which_gives_a_terminal_only_works_as_under_stock(
     project.configure('connection', pipelining='False')
     project.add_host('web1', sshd.variables(
         accounts.nopasswd, ansible_become_method='community.general.machinectl', ansible_become_exe=str(program),
-        ansible_become_user='root'))
+        # Where a stock connection is used, it leaves no master behind.
+        ansible_become_user='root', ansible_ssh_args='-o ControlMaster=no'))
     run = project.play(f'''
         - {{name: login, raw: id -un}}
         - {{name: probe, probe: , become: true}}

@@ -62,6 +62,29 @@ def test_a_killed_root_takes_every_process_of_its_tree_with_it():
         assert time.monotonic() - began < GONE
 
 
+@pytest.mark.parametrize('via', ['None', 'router.local()'])
+def test_a_context_that_was_told_to_end_is_gone_when_its_last_process_is(via):
+    with Program('router = Router()\nvia = %s' % via + '''
+child = router.open(ChildSpec(['sh', '-c', bootstrap_command([sys.executable])], 'child', zygote=True), via)
+tell(pid=child.info['pid'])
+sys.stdin.readline()
+child.shutdown(wait=True)
+tell()
+sys.stdin.readline()
+end(router)
+''', stdin=-1) as program:
+        child = program.hear()['pid']
+        [zygote] = wait_until(lambda: tree_below(child), 20, 'a zygote')
+        # Slower than any other.
+        os.kill(zygote, signal.SIGSTOP)
+        program.process.stdin.write(b'\n')
+        program.process.stdin.flush()
+        program.hear()
+        assert not alive({child, zygote}), names({child, zygote})
+        program.process.stdin.write(b'\n')
+        program.finish()
+
+
 def test_a_killed_context_takes_its_subtree_with_it_and_no_other():
     with Program(TREE + '''
 lost = []

@@ -59,11 +59,13 @@ class World:
         self.opened.append(hop.key)
         return context
 
-    def watch(self, context: Any, func: Any) -> Any:
-        self.watches[context.context_id] = func
+    def watch(self, context: Any, lost: Any, gone: Any) -> Any:
+        self.watches[context.context_id] = lost, gone
 
     def lose(self, context: Any) -> Any:
-        self.watches[context.context_id]('it was unplugged')
+        lost, gone = self.watches[context.context_id]
+        lost('it was unplugged')
+        gone()
 
 
 class Asker:
@@ -311,6 +313,18 @@ def test_idle_accounts_beside_one_are_closed_and_waited_for(world: Any) -> None:
     world.table.close_accounts(login.entry, lambda: None)
     assert world.ended[1:] == [sudo.entry.context]
     assert not any(other.entry.closing for other in others)
+
+
+def test_accounts_are_closed_when_their_processes_have_ended(world: Any) -> None:
+    login, account = Asker(world, 'web1'), Asker(world, 'web1', ACCOUNT + 'app')
+    world.run()
+    told: list[str] = []
+    world.table.close_accounts(login.entry, lambda: told.append('gone'))
+    lost, gone = world.watches[account.entry.context.context_id]
+    lost('its zygote has ended')
+    assert not told
+    gone()
+    assert told == ['gone']
 
 
 def test_accounts_of_the_controller_are_closed_as_well(world: Any) -> None:
