@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 #: Bytes of sources in one frame; they fit also if they do not compress.
 BATCH_SIZE = 896 * 1024
 
+#: Half the time of zlib's usual 6, which is on the first task's way, for a twentieth more bytes.
+COMPRESSION = 4
+
 #: Sets of members whose compressed form is kept: hosts that are opened together lack the same ones.
 KEPT_BLOBS = 16
 
@@ -181,7 +184,8 @@ class BundleStore:
     def _blob(self, batch: tuple[int, ...]) -> bytes:
         blob = self._blobs.get(batch)
         if blob is None:
-            blob = self._blobs[batch] = zlib.compress(b''.join(self._members[number].source for number in batch), 6)
+            joined = b''.join(self._members[number].source for number in batch)
+            blob = self._blobs[batch] = zlib.compress(joined, COMPRESSION)
             if len(self._blobs) > KEPT_BLOBS:
                 self._blobs.popitem(last=False)
         self._blobs.move_to_end(batch)
