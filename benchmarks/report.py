@@ -29,6 +29,11 @@ class Row:
         values = [getattr(samples[engine], quantity) for samples in self.rounds if engine in samples]
         return statistics.median(values) if values else None
 
+    def cpu(self, engine: str, quantity: str) -> float | None:
+        """Return the median of a CPU time of :class:`Sample`, in milliseconds for each host and task."""
+        value = self.median(engine, quantity)
+        return None if value is None else value * 1000 / self.scenario.units
+
     def speedup(self, engine: str, against: str) -> float | None:
         """Return how many times faster `engine` is: the median of the ratios within each round."""
         ratios = [
@@ -111,9 +116,7 @@ def cpu_table(rows: list[Row], engines: list[str]) -> str:
     for row in rows:
         cells = [row.scenario.title]
         for quantity in ('controller_cpu', 'target_cpu'):
-            for engine in engines:
-                value = row.median(engine, quantity)
-                cells.append(_number(None if value is None else value * 1000 / row.scenario.units, 1))
+            cells += [_number(row.cpu(engine, quantity), 1) for engine in engines]
         body.append(cells)
     return table(header, body)
 
@@ -157,11 +160,10 @@ def remarks(rows: list[Row], engines: list[str]) -> list[str]:
             lines.append(
                 f'{scenario.name}: {traffic.bytes} bytes on the wire where the budget is {scenario.wire_budget}'
             )
-        cpu = row.median('us', 'controller_cpu')
-        if scenario.cpu_budget and cpu and cpu * 1000 / scenario.units > scenario.cpu_budget:
-            lines.append(
-                f"{scenario.name}: {cpu * 1000 / scenario.units:.1f} ms of the controller's CPU for each host and task "
-                f'where the budget is {scenario.cpu_budget:g}')
+        cpu = row.cpu('us', 'controller_cpu')
+        if scenario.cpu_budget and cpu and cpu > scenario.cpu_budget:
+            lines.append(f"{scenario.name}: {cpu:.1f} ms of the controller's CPU for each host and task "
+                         f'where the budget is {scenario.cpu_budget:g}')
         memory = row.median('us', 'memory')
         if scenario.memory_budget and memory and memory > scenario.memory_budget:
             lines.append(f'{scenario.name}: {memory:.0f} MiB where the budget is {scenario.memory_budget:g}')

@@ -119,11 +119,7 @@ class Mux:
     def _end_context(self, context: Any) -> None:
         """Ask a context to end; its parent sees to it if it does not."""
         context.shutdown()
-        self.broker.call_later(CLOSE_DEADLINE, self._drop, context)
-
-    def _drop(self, context: Any) -> None:
-        if self.router.stream_to(context.context_id) is not None:
-            self.router.drop(context)
+        self.broker.call_later(CLOSE_DEADLINE, self.router.drop, context)
 
     def end(self) -> None:
         """End the program: contexts, children, socket."""

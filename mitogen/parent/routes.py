@@ -91,7 +91,9 @@ class Routes:
 
     def _drop(self, context_id: int, parent_id: int) -> None:
         stream = self._router.stream_to(context_id)
-        if stream is not None and stream.remote_id == context_id:
+        if stream is None:
+            return  # it has ended meanwhile
+        if stream.remote_id == context_id:
             stream.close(self._router.broker, 'it did not end when it was told to')
         elif parent_id:
             self._router.send(parent_id, handles.DEL_ROUTE, [context_id, ''])

@@ -56,5 +56,5 @@ def customize(folder: Path) -> dict[str, Path]:
     code, settings = folder / 'kept-code', folder / 'kept-code-settings'
     for made in (code, settings):
         made.mkdir(mode=0o755)
-    (settings / original.name).write_text(original.read_text() + CUSTOMIZATION.replace('{folder!r}', repr(str(code))))
+    (settings / original.name).write_text(original.read_text() + CUSTOMIZATION.format(folder=str(code)))
     return {str(original.parent): settings}

@@ -235,8 +235,7 @@ def play(way: str, session_folder: Path, accounts: Accounts) -> Iterator[Play]:
         try:
             copy_playbooks(project)
             project.add_host('target', WAYS[way](sshd, accounts), world.variables())
-            arguments = ['--tags', PLAYED[way]]
-            ended = project.start_playbook('site.yml', engine, arguments=arguments).wait(TIMEOUT)
+            ended = project.start_playbook('site.yml', engine, arguments=['--tags', PLAYED[way]]).wait(TIMEOUT)
             return Outcome(ended, describe(world.work), describe(world.fetched))
         finally:
             project.remove()
