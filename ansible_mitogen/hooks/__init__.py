@@ -14,7 +14,9 @@ from ansible_mitogen.hooks.make_folder import MakeFolder
 from ansible_mitogen.hooks.module_imports import ModuleImports
 from ansible_mitogen.hooks.module_mends import CommandSpawn, CommandWaits
 from ansible_mitogen.hooks.module_zips import ModuleZips
+from ansible_mitogen.hooks.option_values import OptionValues
 from ansible_mitogen.hooks.permissions import Permissions
+from ansible_mitogen.hooks.plain_keywords import PlainKeywords
 from ansible_mitogen.hooks.remove_folder import RemoveFolder
 from ansible_mitogen.hooks.strategy_choice import StrategyChoice
 from ansible_mitogen.hooks.template_code import TemplateCode
@@ -31,8 +33,8 @@ SWITCH_OFF = 'MITOGEN_DISABLE_HOOKS'
 #: In the order in which they are installed: the connections before those who watch which are chosen.
 HOOKS: tuple[Hook, ...] = (
     EarlyStart(), ConnectionChoice(), ConnectionVariables(), WorkerThreads(), FactCleaning(), ModuleImports(),
-    ModuleZips(), TemplateCode(), WarmUp(), StrategyChoice(), MakeFolder(), RemoveFolder(), Permissions(),
-    UnchangedCopy(), CommandWaits(), CommandSpawn())
+    ModuleZips(), TemplateCode(), OptionValues(), PlainKeywords(), WarmUp(), StrategyChoice(), MakeFolder(),
+    RemoveFolder(), Permissions(), UnchangedCopy(), CommandWaits(), CommandSpawn())
 
 _installed_by = 0
 
