@@ -21,21 +21,27 @@ class ActionMethod(Hook):
     #: Its parameters, all versions of ansible-core together.
     parameters: tuple[tuple[str, ...], ...]
 
-    def owner(self) -> type:
-        """Return the class that has it."""
-        return ActionBase
+    def owners(self) -> list[type]:
+        """Return the classes that have it."""
+        return [ActionBase]
 
     def unfit_reason(self) -> str:
         """Return why it cannot be installed here, '' if it can."""
-        method = getattr(self.owner(), self.method, None)
-        found = tuple(parameters_of(method)) if callable(method) else None
-        if found is None:
-            return '%s is not there' % self.replaces
-        return '' if found in self.parameters else '%s takes the parameters %s' % (self.replaces, ', '.join(found))
+        for owner in self.owners():
+            method = getattr(owner, self.method, None)
+            found = tuple(parameters_of(method)) if callable(method) else None
+            if found is None:
+                return '%s is not there' % self.replaces
+            if found not in self.parameters:
+                return '%s takes the parameters %s' % (self.replaces, ', '.join(found))
+        return ''
 
     def install(self, forks: int) -> None:
         """Wrap it."""
-        owner = self.owner()
+        for owner in self.owners():
+            self._wrap(owner)
+
+    def _wrap(self, owner: type) -> None:
         stock = getattr(owner, self.method)
 
         @functools.wraps(stock)

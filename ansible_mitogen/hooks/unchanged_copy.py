@@ -1,7 +1,9 @@
 """A file that is on the host already is found so, and has its attributes set, in one round trip."""
 
 import copy
+import importlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -11,6 +13,8 @@ from ansible.utils.hashing import checksum
 from ansible_mitogen.connection.foresight import Foresight
 from ansible_mitogen.hooks.action_method import ActionMethod
 from ansible_mitogen.mux.api import ModuleCall
+
+_FULL_NAME = 'ansible_collections.ansible.builtin.plugins.action.copy'
 
 #: What an encrypted file begins with: what is copied is another file then.
 _VAULT = b'$ANSIBLE_VAULT'
@@ -25,10 +29,13 @@ class UnchangedCopy(ActionMethod):
     parameters = (('self', 'source_full', 'source_rel', 'content', 'content_tempfile', 'dest', 'task_vars', 'follow'),)
     loss = 'copying a file that is there already waits twice for the host'
 
-    def owner(self) -> type:
-        """Return the class that has it."""
-        owner: type = stock_copy.ActionModule
-        return owner
+    def owners(self) -> list[type]:
+        """Return the classes that have it."""
+        modules: list[Any] = [stock_copy]
+        # For those who use its full name, the plugin loader makes another module of the same file, unless it finds one.
+        with suppress(ImportError):
+            modules.append(importlib.import_module(_FULL_NAME))
+        return list(dict.fromkeys(module.ActionModule for module in modules))
 
     def call(self, stock: Callable[..., Any], action: Any, *args: Any, **kwargs: Any) -> Any:
         """Copy the file."""

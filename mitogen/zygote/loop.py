@@ -227,6 +227,10 @@ class Zygote:
             except BaseException:
                 process.abandon()
                 raise
+        except OSError as exc:
+            # A limit is reached: whoever wants the job is told, and it is no fault of this program.
+            self._fail(job, 'it could not be started: %s' % exc)
+            return
         except Exception as exc:
             self._fail(job, 'it could not be started: %r' % exc)
             self.log(logging.ERROR, 'a job could not be started: ' + traceback.format_exc())

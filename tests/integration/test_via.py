@@ -112,6 +112,7 @@ def stand_in(project: Project, name: str, script: str, **values: object) -> tupl
     return str(project.write(name, script.format(folder=folder, **values), 0o755)), folder
 
 
+@pytest.mark.once
 def test_hosts_behind_one_are_reached_side_by_side(
         project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers) -> None:
     behind = [accounts.plain, accounts.passwd, accounts.other]
@@ -125,6 +126,7 @@ def test_hosts_behind_one_are_reached_side_by_side(
     leftovers.assert_none()
 
 
+@pytest.mark.once
 def test_code_crosses_each_link_once_for_all_hosts_behind_it(
         project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers) -> None:
     first, first_folder = stand_in(project, 'first', RECORDER)

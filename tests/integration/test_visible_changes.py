@@ -16,6 +16,9 @@ from tests.harness.names import name_server
 from tests.harness.project import Project, Run
 from tests.harness.sshd import Sshd
 
+# What an agent or a zygote has to notice is the same under each ansible-core.
+pytestmark = pytest.mark.once
+
 #: What an account's processes get from files that only logging in, or becoming, reads.
 LOOK = '''
 - name: {name} looks, {when}
