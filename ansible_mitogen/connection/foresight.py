@@ -40,6 +40,14 @@ class Rehearsal:
         raise Heard
 
 
+class Look(NamedTuple):
+    """What a module looks at."""
+
+    path: str
+    #: A symbolic link counts as what it points to.
+    follow: bool
+
+
 class Foresight:
     """What is known of a file that is about to be copied, and what comes of it.
 
@@ -60,28 +68,33 @@ class Foresight:
         """Return that of a local file."""
         return cls(os.stat(path).st_size, sha1, rehearse)
 
-    def either(self, call: ModuleCall) -> Either | None:
-        """Return what may be run instead of a module that is about to run; None if there is no such thing."""
+    @staticmethod
+    def look(call: ModuleCall) -> Look | None:
+        """Return what a module looks at that is about to run; None if it does something else."""
         if call.module_fqn != STAT:
             return None
         asked = json.loads(call.params)['ANSIBLE_MODULE_ARGS']
         if not isinstance(asked.get('path'), str) or not asked.get('get_checksum') or \
                 asked.get('checksum_algorithm') != 'sha1':
             return None
+        return Look(asked['path'], bool(asked.get('follow')))
+
+    def either(self, call: ModuleCall, look: Look) -> Either | None:
+        """Return what may be run instead of a module that looks; None if there is no such thing."""
         following = self._rehearse()
         if following is None or following.module_fqn != FILE or (
                 following.env, following.interpreter, following.cwd) != (call.env, call.interpreter, call.cwd):
             return None
         self._next = following
-        return Either(following, asked['path'], bool(asked.get('follow')), self._size, self._sha1)
+        return Either(following, look.path, look.follow, self._size, self._sha1)
 
     @staticmethod
-    def glances(either: Either | None) -> list[Step]:
+    def glances(look: Look | None) -> list[Step]:
         """Return the steps after which there is no need to look if one fails; none if only the module can tell."""
         # What a path that begins with another character is relative to, or expands to, is the module's affair.
-        if either is None or not either.path.startswith('/') or '$' in either.path:
+        if look is None or not look.path.startswith('/') or '$' in look.path:
             return []
-        return [('must_exist', either.path, either.follow)]
+        return [('must_exist', look.path, look.follow)]
 
     @staticmethod
     def found_nothing() -> bytes:

@@ -14,7 +14,7 @@ from ansible.utils.display import Display
 from ansible_mitogen import ansiballz
 from ansible_mitogen.connection import accounts
 from ansible_mitogen.connection.chores import Chores
-from ansible_mitogen.connection.foresight import Foresight, Heard, Rehearsal, borrowed
+from ansible_mitogen.connection.foresight import Foresight, Heard, Look, Rehearsal, borrowed
 from ansible_mitogen.connection.outcome import Result, UseStock
 from ansible_mitogen.mux.api import Before, ContextInfo, Either, HopFailed, JobFailed, ModuleCall, StageFailed
 from ansible_mitogen.mux.client import MuxClient
@@ -39,6 +39,8 @@ class PersistentConnection(Chores):
 
     _rehearsal: Rehearsal | None = None
     _foresight: Foresight | None = None
+    #: Whether there was nothing where a module was to look last, in this task.
+    _found_nothing = False
 
     def is_pipelining_enabled(self, wrap_async: bool = False) -> bool:
         """Whether modules are sent through `exec_command`: then they need no temporary files."""
@@ -144,26 +146,35 @@ class PersistentConnection(Chores):
             argv = self._login_shell(cmd)
         else:
             argv = [getattr(self._shell, 'executable', None) or '/bin/sh', '-c', original]
-        either = self._foresight.either(call) if call is not None and self._foresight is not None else None
+        look, either = self._look_ahead(call)
 
         display.vvv('EXEC %s' % cmd, host=self._host_name())
 
         def serve() -> Result:
             return self._serve(call, argv, in_data or b'', original is not None, self._wants_tty(in_data, sudoable),
-                               either)
+                               look, either)
 
         result: Result = self._attempt(serve)
         return result
 
+    def _look_ahead(self, call: ModuleCall | None) -> tuple[Look | None, Either | None]:
+        """Return what a module looks at that is about to run, and what may be run instead of it."""
+        foresight = self._foresight
+        look = foresight.look(call) if foresight is not None and call is not None else None
+        # To find out what would come next takes as long as all else here, and is in vain if there is nothing again.
+        if foresight is None or call is None or look is None or self._found_nothing:
+            return look, None
+        return look, foresight.either(call, look)
+
     def _serve(self, call: ModuleCall | None, argv: list[str], stdin: bytes, in_account: bool, tty: bool,
-               either: Either | None) -> Result:
+               look: Look | None, either: Either | None) -> Result:
         def run(client: MuxClient, context: ContextInfo) -> Result:
             done = None
             if self._concerns_accounts(call, argv):
                 client.close_accounts(context)
             steps, above = self._staging.steps, int(in_account)
             if call is not None:
-                before = Before([*steps, *Foresight.glances(either)], above)
+                before = Before([*steps, *Foresight.glances(look)], above)
                 try:
                     done = client.run_module(context, _in_own(context, call), before, either and replace(
                         either, call=_in_own(context, either.call)))
@@ -173,6 +184,7 @@ class PersistentConnection(Chores):
                     if exc.step < len(steps):
                         raise
                     self._note('it need not run: %s', exc)
+                    self._found_nothing = True
                     self._staging.done()
                     return 0, Foresight.found_nothing(), b''
             if done is None:
@@ -182,6 +194,7 @@ class PersistentConnection(Chores):
                 self._note('done before it: %s', ', '.join(str(step[0]) for step in steps))
                 self._staging.done()
             if call is not None:
+                self._found_nothing = self._found_nothing and look is None
                 self._note_module(call, context, done)
             self._note_result(done)
             if done.other_ran and either is not None and self._foresight is not None:

@@ -131,6 +131,24 @@ def test_a_file_that_is_not_there_is_not_looked_at_by_a_module(
     leftovers.assert_none()
 
 
+def test_a_file_that_is_there_after_one_that_was_not_is_looked_at(
+    project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers
+) -> None:
+    project.add_host('web1', sshd.variables(accounts.plain))
+    run = project.play('''
+        - name: some are there
+          copy: {content: "text of {{ item }}", dest: "/var/tmp/{{ ansible_user }}-{{ item }}"}
+          loop: [b, a, b, c, a, c, d]
+        - {name: removed, file: {path: "/var/tmp/{{ ansible_user }}-{{ item }}", state: absent}, loop: [a, b, c, d]}
+    ''', MITOGEN, arguments=['-vvv']).assert_ok()
+    results = run.task('some are there').result['results']
+    assert [result['changed'] for result in results] == [True, True, False, True, False, False, True]
+    # The first that is there after one that was not is looked at by a module; the one after it, together with the next.
+    assert run.output.count('it need not run') == 4
+    assert run.output.count('it has run already') == 1
+    leftovers.assert_none()
+
+
 def test_hooks_that_are_switched_off_leave_each_step_as_it_was(
     project: Project, sshd: Sshd, accounts: Accounts, leftovers: Leftovers
 ) -> None:

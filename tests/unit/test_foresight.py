@@ -25,7 +25,7 @@ NEXT = call(FILE, path='/etc/x', state='file')
 
 def test_module_that_ran_instead_is_not_run_again():
     foresight = Foresight(7, SHA1, lambda: NEXT)
-    either = foresight.either(LOOK)
+    either = foresight.either(LOOK, foresight.look(LOOK))
     assert (either.call, either.path, either.follow, either.size, either.sha1) == (NEXT, '/etc/x', False, 7, SHA1)
     outcome = Completed(0, b'{"changed": true}', b'', 1.0, 1, other_ran=True)
     found = json.loads(foresight.found_unchanged(either, outcome))['stat']
@@ -37,24 +37,30 @@ def test_module_that_ran_instead_is_not_run_again():
 @pytest.mark.parametrize('path, glances', [
     ('/etc/x', [('must_exist', '/etc/x', False)]), ('~/x', []), ('x', []), ('/$HOME/x', [])])
 def test_a_glance_is_enough_only_where_the_path_says_what_it_is(path, glances):
-    either = Foresight(7, SHA1, lambda: NEXT).either(
-        call(STAT, path=path, follow=False, get_checksum=True, checksum_algorithm='sha1'))
-    assert Foresight.glances(either) == glances
+    look = Foresight.look(call(STAT, path=path, follow=False, get_checksum=True, checksum_algorithm='sha1'))
+    assert Foresight.glances(look) == glances
     assert Foresight.glances(None) == []
 
 
 def test_outcome_is_not_that_of_another_call():
     foresight = Foresight(7, SHA1, lambda: NEXT)
-    foresight.found_unchanged(foresight.either(LOOK), Completed(0, b'', b'', 1.0, 1, other_ran=True))
+    either = foresight.either(LOOK, foresight.look(LOOK))
+    foresight.found_unchanged(either, Completed(0, b'', b'', 1.0, 1, other_ran=True))
     assert foresight.outcome_of(call(FILE, path='/etc/x', state='file', mode='0600')) is None
 
 
-@pytest.mark.parametrize('look, following', [
-    (call('ansible.modules.ping'), NEXT), (call(STAT, path='/x', get_checksum=False, checksum_algorithm='sha1'), NEXT),
-    (call(STAT, path='/x', get_checksum=True, checksum_algorithm='md5'), NEXT), (LOOK, None), (LOOK, LOOK),
-    (LOOK, replace(NEXT, interpreter='/other')), (LOOK, replace(NEXT, env={'A': 'b'}))])
-def test_nothing_is_run_instead_where_it_is_not_known_to_be_next(look, following):
-    assert Foresight(7, SHA1, lambda: following).either(look) is None
+@pytest.mark.parametrize('other', [
+    call('ansible.modules.ping'), call(STAT, path='/x', get_checksum=False, checksum_algorithm='sha1'),
+    call(STAT, path='/x', get_checksum=True, checksum_algorithm='md5'), call(STAT, path=3, get_checksum=True)])
+def test_what_does_not_look_for_the_content_of_a_file_is_no_look(other):
+    assert Foresight.look(other) is None
+
+
+@pytest.mark.parametrize('following', [
+    None, LOOK, replace(NEXT, interpreter='/other'), replace(NEXT, env={'A': 'b'})])
+def test_nothing_is_run_instead_where_it_is_not_known_to_be_next(following):
+    foresight = Foresight(7, SHA1, lambda: following)
+    assert foresight.either(LOOK, foresight.look(LOOK)) is None
 
 
 def test_rehearsal_hears_the_first_thing_and_goes_no_further():
