@@ -1,6 +1,7 @@
 """The persistent twin of the stock ssh connection."""
 
 import os
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,9 @@ _MAX_HOPS = 2000
 
 #: Options with arguments of ssh that the user adds.
 _SSH_ARGUMENTS = ('ssh_args', 'ssh_common_args', 'ssh_extra_args')
+
+#: What they have, in small letters, if they may ask for a terminal: a word that begins with a dash and has a t.
+_MAY_ASK_FOR_TTY = re.compile(r'''(?:\A|[\s"'])-\S*t|requesttty''')
 
 
 class SshConnection(TransferringConnection):
@@ -137,7 +141,7 @@ class SshConnection(TransferringConnection):
         # Asked more than once for each task, and the stock answer takes argparse longer than all the rest.
         given = ' '.join(self.get_option(name) or '' for name in _SSH_ARGUMENTS).lower()
         # Before ansible-core 2.19 nobody asked.
-        return ('-t' in given or 'requesttty' in given) and hasattr(stock.Connection, '_is_tty_requested') and \
+        return _MAY_ASK_FOR_TTY.search(given) is not None and hasattr(stock.Connection, '_is_tty_requested') and \
             bool(super()._is_tty_requested())
 
     def _become_deadline(self) -> float:

@@ -12,8 +12,10 @@ from ansible_mitogen.hooks.early_start import EarlyStart
 from ansible_mitogen.hooks.fact_cleaning import FactCleaning
 from ansible_mitogen.hooks.make_folder import MakeFolder
 from ansible_mitogen.hooks.module_imports import ModuleImports
+from ansible_mitogen.hooks.module_kinds import ModuleKinds
 from ansible_mitogen.hooks.module_mends import CommandSpawn, CommandWaits
 from ansible_mitogen.hooks.module_zips import ModuleZips
+from ansible_mitogen.hooks.option_names import OptionNames
 from ansible_mitogen.hooks.option_values import OptionValues
 from ansible_mitogen.hooks.permissions import Permissions
 from ansible_mitogen.hooks.plain_keywords import PlainKeywords
@@ -33,8 +35,8 @@ SWITCH_OFF = 'MITOGEN_DISABLE_HOOKS'
 #: In the order in which they are installed: the connections before those who watch which are chosen.
 HOOKS: tuple[Hook, ...] = (
     EarlyStart(), ConnectionChoice(), ConnectionVariables(), WorkerThreads(), FactCleaning(), ModuleImports(),
-    ModuleZips(), TemplateCode(), OptionValues(), PlainKeywords(), WarmUp(), StrategyChoice(), MakeFolder(),
-    RemoveFolder(), Permissions(), UnchangedCopy(), CommandWaits(), CommandSpawn())
+    ModuleKinds(), ModuleZips(), TemplateCode(), OptionNames(), OptionValues(), PlainKeywords(), WarmUp(),
+    StrategyChoice(), MakeFolder(), RemoveFolder(), Permissions(), UnchangedCopy(), CommandWaits(), CommandSpawn())
 
 _installed_by = 0
 

@@ -24,7 +24,7 @@ from ansible.plugins.callback import CallbackBase
 
 
 def disguise(dotted):
-    """Give a callable another signature; it does what it did."""
+    """Give a callable another signature, and anything else another type; it does what it did."""
     parts = dotted.split('.')
     for length in range(len(parts) - 1, 0, -1):
         try:
@@ -44,7 +44,11 @@ def disguise(dotted):
     def disguised(*unknown, **parameters):
         return known(*unknown, **parameters)
 
-    setattr(owner, name, disguised)
+    class Disguised:
+        def __getattr__(self, name):
+            return getattr(known, name)
+
+    setattr(owner, name, disguised if callable(known) else Disguised())
 
 
 for dotted in filter(None, os.environ['DISGUISE'].split(',')):
