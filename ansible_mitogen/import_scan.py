@@ -22,31 +22,41 @@ _IMPORT = re.compile(
 _WORD = re.compile(r'\bimport\b')
 
 
-def import_statements(source: str) -> list[tuple[str, bool]] | None:
-    """Return the import statements of a module, each with whether it is within another statement.
-
-    Nothing is found in strings and comments. None if an import may have been missed.
+def code_of(source: str) -> str:
+    """Return a module without its strings and comments, and with one line for those that go on after a backslash.
 
     :param source: what Python can parse.
     """
-    text = _SKIPPED.sub('', source).replace('\\\n', ' ')
-    found = [(match[2], bool(match[1])) for match in _IMPORT.finditer(text)]
-    return found if len(_WORD.findall(text)) == len(found) else None
+    return _SKIPPED.sub('', source).replace('\\\n', ' ')
 
 
-def tree_of_imports(source: bytes | str, worth: re.Pattern[str]) -> ast.Module | None:
+def import_statements(code: str) -> list[tuple[str, bool]] | None:
+    """Return the import statements of a module, each with whether it is within another statement.
+
+    None if an import may have been missed.
+
+    :param code: what :func:`code_of` returns.
+    """
+    found = [(match[2], bool(match[1])) for match in _IMPORT.finditer(code)]
+    return found if len(_WORD.findall(code)) == len(found) else None
+
+
+def tree_of_imports(source: bytes | str, worth: re.Pattern[str],
+                    unless: re.Pattern[str] | None = None) -> ast.Module | None:
     """Return a syntax tree that has the imports of a module, and nothing else of it.
 
     Those which are within other statements there are within another statement here.
 
     :param source: what Python can parse.
     :param worth: what a statement must have to be in the tree.
-    :returns: None if that cannot be told.
+    :param unless: what the code may not have outside of strings and comments, for imports to be all that is wanted.
+    :returns: None if that cannot be told, or is not all.
     """
     try:
         text = source if isinstance(source, str) else source.decode('utf-8')
-        statements = import_statements(text)
-        if statements is None:
+        code = code_of(text)
+        statements = import_statements(code)
+        if statements is None or unless is not None and unless.search(code):
             return None
         wanted = [found for found in statements if worth.search(found[0])]
         lines = [statement for statement, within in wanted if not within]

@@ -21,7 +21,7 @@ _MAX_KEPT = 500
 _OF_INTEREST = re.compile(r'ansible|_six|\Afrom[ \t]*\.')
 
 #: What Ansible looks for besides imports, in some of its versions: the whole tree is needed then.
-_OTHERS = re.compile(rb'METADATA|[eE]mbed')
+_OTHERS = re.compile(r'METADATA|[eE]mbed')
 
 
 class ModuleImports(Hook):
@@ -74,9 +74,8 @@ def scanning_own_files(stock_compile: Callable[[str, Any], Any]) -> Callable[[st
 
     def compile_module_ast(module_name: str, source_code: Any) -> Any:
         tree = None
-        if isinstance(source_code, bytes) and _path_of(source_code).startswith(home) \
-                and not _OTHERS.search(source_code):
-            tree = tree_of_imports(source_code, _OF_INTEREST)
+        if isinstance(source_code, bytes) and _path_of(source_code).startswith(home):
+            tree = tree_of_imports(source_code, _OF_INTEREST, _OTHERS)
         return stock_compile(module_name, source_code) if tree is None else tree
 
     return compile_module_ast

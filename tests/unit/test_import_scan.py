@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_mitogen.import_scan import import_statements, tree_of_imports
+from ansible_mitogen.import_scan import code_of, import_statements, tree_of_imports
 
 pytestmark = pytest.mark.once
 
@@ -65,7 +65,7 @@ def test_real_files_have_the_same_imports() -> None:
     ('import a; import b\n', None),
 ])
 def test_what_is_found(source: str, found: object) -> None:
-    assert import_statements(source) == found
+    assert import_statements(code_of(source)) == found
 
 
 @pytest.mark.parametrize('source', [b'# \xe4\nimport a\n', 'x = 1; import a', 'from a import (b'])
@@ -77,3 +77,9 @@ def test_only_what_is_of_interest_is_in_the_tree() -> None:
     tree = tree_of_imports('import a\nimport b\ndef f():\n    import bb\n', re.compile('b'))
     assert tree is not None
     assert imports(tree) == {(False, 'b'), (True, 'bb')}
+
+
+@pytest.mark.parametrize(('source', 'is_all'), [
+    ('import a\n# embedded\nx = "embed"\n', True), ('import a\nembed(x)\n', False), ('import embed\n', False)])
+def test_code_that_has_more_than_imports_has_no_tree(source: str, is_all: bool) -> None:
+    assert (tree_of_imports(source, ALL, re.compile('embed')) is not None) is is_all
