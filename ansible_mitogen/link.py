@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import threading
 
+from ansible_mitogen.mux.api import ContextInfo
 from ansible_mitogen.mux.client import MuxClient, Waiting
 from ansible_mitogen.mux.launcher import ensure_mux, find_mux, remove_dead
 
@@ -26,6 +27,9 @@ _waiting: Waiting | None = None
 
 #: One client for each thread: a client serves one request at a time.
 _clients = threading.local()
+
+#: What all of them have opened.
+_known: dict[tuple[str, ...], ContextInfo] = {}
 
 
 def start(forks: int) -> None:
@@ -71,7 +75,7 @@ def _client_at(path: str) -> MuxClient:
     mine: MuxClient | None = getattr(_clients, 'client', None)
     if mine is None or mine.path != path:
         # It listens before it is started: if nobody does, then it is gone.
-        mine = _clients.client = MuxClient(path, deadline=0, waiting=_waiting)
+        mine = _clients.client = MuxClient(path, deadline=0, waiting=_waiting, known=_known)
     return mine
 
 
@@ -80,6 +84,7 @@ def forget() -> None:
     global _path
     _path = ''
     _clients.client = None
+    _known.clear()
 
 
 def _ensure(forks: int) -> str:

@@ -30,8 +30,9 @@ from ansible_mitogen.mux.api import (
 )
 from ansible_mitogen.mux.client import MuxClient
 
-#: How often a context is opened for one call, if those before it were lost or out of date before anything was done.
-MAX_ATTEMPTS = 3
+#: How many contexts are tried for one call, if those before were lost or out of date before anything was done. The
+#: first may be one that was open some time ago.
+MAX_ATTEMPTS = 4
 
 
 #: Hosts and become methods by which an account gets nothing of what it is sent.
@@ -115,6 +116,8 @@ class Contexts(Way):
             except ContextLost as exc:
                 if exc.started or attempts >= MAX_ATTEMPTS:
                     raise TransportFailed(255, exc.message.encode()) from exc
+                if context is not None:
+                    client.forget(context)
             except MuxGone as exc:
                 link.forget()
                 if context is not None or attempts > 1:
@@ -155,9 +158,12 @@ class Contexts(Way):
     def _open_steps(self, client: MuxClient, steps: list[Step]) -> ContextInfo:
         began = time.monotonic()
         steps = [*self._steps_before(), *steps]
+        hops = [step.hop for step in steps]
+        known = client.known(hops)
+        if known is not None:
+            return known
         try:
-            context = client.open([step.hop for step in steps],
-                                  lambda index, output: steps[index].answerer.answer(output))
+            context = client.open(hops, lambda index, output: steps[index].answerer.answer(output))
         except HopFailed as failed:
             self._hop_failed(steps, failed)
             raise

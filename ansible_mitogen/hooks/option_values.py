@@ -69,7 +69,8 @@ def remembering(stock_get: Callable[..., Any], manager: Any) -> Callable[..., An
         def ask() -> Any:
             return stock_get(self, config, cfile, plugin_type, plugin_name, keys, variables, direct, **more)
 
-        if cfile is not None or direct or self is not manager or more and any(more.values()):
+        is_named = plugin_type is None or plugin_name is not None
+        if cfile is not None or direct or not is_named or self is not manager or more and any(more.values()):
             return ask()
         definition = self.get_configuration_definitions(plugin_type, plugin_name).get(config)
         key = (plugin_type, plugin_name, config)

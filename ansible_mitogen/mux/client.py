@@ -62,12 +62,15 @@ class MuxClient:
     :param path: the multiplexer's socket.
     :param deadline: seconds to wait for it to listen.
     :param waiting: called for a context manager around each wait for an answer.
+    :param known: contexts that clients of this multiplexer have opened, by the keys of their hops; shared with others.
     """
 
     #: What the costs of further requests are counted for; '' for nothing.
     label = ''
 
-    def __init__(self, path: str, deadline: float = 10, waiting: Waiting | None = None) -> None:
+    def __init__(self, path: str, deadline: float = 10, waiting: Waiting | None = None,
+                 known: dict[tuple[str, ...], ContextInfo] | None = None) -> None:
+        self._known = {} if known is None else known
         self.path = path
         self.deadline = deadline
         self.waiting: Waiting = waiting or _just_wait
@@ -78,6 +81,30 @@ class MuxClient:
         self._parser = FrameParser()
         self._received: list[protocol.Packet] = []
         self._lock = threading.Lock()
+
+    def known(self, hops: Sequence[Hop]) -> ContextInfo | None:
+        """Return the context at the end of `hops` if it was open the last time that someone here asked for it.
+
+        It may have been closed since. Whoever uses it is told so, before anything is done. None also if the multiplexer
+        is gone, of which :meth:`open` tells.
+        """
+        found = self._known.get(_keys(hops))
+        return found if found is not None and self._is_served() else None
+
+    def _is_served(self) -> bool:
+        with self._lock:
+            try:
+                poll = select.poll()
+                poll.register(self._connect(), select.POLLIN)
+            except MuxGone:
+                return False
+            # Between requests there is nothing to be read but the end.
+            return not poll.poll(0)
+
+    def forget(self, context: ContextInfo) -> None:
+        """A context has proved to be closed."""
+        for keys in [keys for keys, known in self._known.copy().items() if known == context]:
+            self._known.pop(keys, None)
 
     def open(self, hops: Sequence[Hop], dialogue: Dialogue) -> ContextInfo:
         """Return the context at the end of `hops`, which is opened unless it is open.
@@ -99,7 +126,9 @@ class MuxClient:
                     raise
                 if what == protocol.OPENED:
                     body['python_version'] = tuple(body['python_version'])
-                    return ContextInfo(**body)
+                    context = ContextInfo(**body)
+                    self._known[_keys(hops)] = replace(context, fresh=False)
+                    return context
                 try:
                     text = dialogue(body['hop'], body['output'])
                 except Exception as exc:
@@ -248,6 +277,7 @@ class MuxClient:
 
     def close_context(self, context: ContextInfo) -> None:
         """End that context and all that were opened through it. One that is gone already is no error."""
+        self.forget(context)
         with self._lock, _Exchange(self) as exchange:
             exchange.send(protocol.CLOSE, {'context': _reference(context)})
             exchange.receive()
@@ -429,6 +459,10 @@ def _reference(context: ContextInfo) -> list[object]:
 
 def _fields(before: Before) -> dict[str, Any]:
     return {'before': [list(step) for step in before.steps], 'above': before.above}
+
+
+def _keys(hops: Sequence[Hop]) -> tuple[str, ...]:
+    return tuple(hop.key for hop in hops)
 
 
 def _other(either: Either) -> dict[str, Any]:

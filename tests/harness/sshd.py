@@ -57,6 +57,19 @@ def generate_key(path: Path, passphrase: str = '') -> Path:
     return path
 
 
+def _copy_folder(source: str, folder: Path) -> None:
+    """Copy all that is in a folder of the machine, with owners and permissions.
+
+    Another test's account may come or go meanwhile, and with it files of a moment, such as locks.
+    """
+    archive = ['tar', '--create', '--ignore-failed-read', '--warning=none', '--directory', source, '.']
+    with subprocess.Popen(archive, stdout=subprocess.PIPE) as packing:
+        subprocess.run(['tar', '--extract', '--preserve-permissions', '--directory', str(folder)],
+                       stdin=packing.stdout, check=True)
+    # 1 says that a file has changed.
+    assert packing.returncode in (0, 1), packing.returncode
+
+
 class Sshd:
     """An sshd in the foreground, under a warden.
 
@@ -105,7 +118,8 @@ class Sshd:
             private[shared] = folder
         for shared in copied:
             folder = self.folder / ('private' + shared.replace('/', '-'))
-            subprocess.run(['cp', '--archive', shared, str(folder)], check=True)
+            folder.mkdir()
+            _copy_folder(shared, folder)
             private[shared] = folder
         return private
 

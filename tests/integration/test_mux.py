@@ -126,6 +126,38 @@ def test_a_context_is_opened_once_and_described(client: MuxClient) -> None:
     assert client.open([local_hop('other')], no_dialogue) != first
 
 
+def test_a_context_is_known_to_all_who_share_what_they_know_until_it_proves_to_be_closed(
+    owner: subprocess.Popen[bytes], path: str
+) -> None:
+    known: dict[tuple[str, ...], ContextInfo] = {}
+    clients = [MuxClient(path, known=known) for _ in range(2)]
+    hops = [local_hop()]
+    assert clients[0].known(hops) is None
+    first = clients[0].open(hops, no_dialogue)
+    found = clients[1].known(hops)
+    assert found == first and not found.fresh
+    assert clients[1].run_command(found, ['true']).rc == 0
+    assert MuxClient(path).known(hops) is None
+    # Closed by someone who does not tell.
+    MuxClient(path).close_context(first)
+    with pytest.raises(ContextLost) as caught:
+        clients[1].run_command(found, ['true'])
+    assert not caught.value.started
+    clients[1].forget(found)
+    assert clients[0].known(hops) is None
+    second = clients[0].open(hops, no_dialogue)
+    assert second.fresh and second != first
+    clients[1].close_context(second)
+    assert clients[0].known(hops) is None
+    clients[0].open(hops, no_dialogue)
+    assert clients[0].known(hops) is not None
+    MuxClient(path).shutdown()
+    wait_until(lambda: not of_mux(owner.pid), 20, 'the multiplexer to end')
+    # Neither by one that was connected nor by one that would connect now.
+    late = MuxClient(path, deadline=0, known=known)
+    assert (clients[0].known(hops), clients[1].known(hops), late.known(hops)) == (None, None, None)
+
+
 def test_fifty_hop_lists_are_opened_by_fifty_clients_at_once(path: str) -> None:
     outcome: list[tuple[int, bytes]] = []
 

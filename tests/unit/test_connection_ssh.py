@@ -40,6 +40,7 @@ class FakeMux:
         self.says = b''
         self.typed = []
         self.fresh = True
+        self.open_before = None
 
     def _record(self, what, *details):
         self.asked.append((what, *details))
@@ -52,6 +53,12 @@ class FakeMux:
 
     def made(self, what):
         return [details for kind, *details in self.asked if kind == what]
+
+    def known(self, hops):
+        return self.open_before
+
+    def forget(self, context):
+        self.open_before = None
 
     def open(self, hops, dialogue):
         if self.says:
@@ -403,6 +410,15 @@ def test_context_that_was_lost_before_anything_ran_is_opened_again(connect, mux)
     mux.fails = [('command', ContextLost('gone', started=False))]
     assert connect().exec_command('id')[0] == 3
     assert len(mux.made('open')) == 2
+
+
+def test_context_that_was_open_before_is_used_and_opened_again_only_if_it_is_closed(connect, mux):
+    mux.open_before = ContextInfo(2, (3, 11, 2), PYTHON, 'python3', False, {}, 'x')
+    assert connect().exec_command('/bin/sh -c id', sudoable=False)[0] == 3
+    assert [what for what, *_ in mux.asked] == ['command']
+    mux.fails = [('command', ContextLost('the connection is closed', started=False))]
+    assert connect().exec_command('/bin/sh -c id', sudoable=False)[0] == 3
+    assert [what for what, *_ in mux.asked] == ['command', 'command', 'open', 'command']
 
 
 def test_context_lost_in_mid_task_makes_the_host_unreachable(connect, mux):

@@ -10,6 +10,7 @@ pytest.importorskip('ansible', reason='needs ansible-core, which the environment
 
 from ansible import constants, context
 from ansible.config.manager import ConfigManager
+from ansible.errors import AnsibleError
 from ansible.module_utils.common.collections import ImmutableDict
 from ansible.playbook.play_context import PlayContext
 from ansible.plugins.loader import become_loader, connection_loader, shell_loader
@@ -153,6 +154,15 @@ def test_what_there_is_to_say_is_said_each_time(
     monkeypatch.setenv('OLD_PORT', '7')
     assert [port(manager), port(manager)] == [7, 7]
     assert [name for name, _ in manager.DEPRECATED] == ['OLD_PORT', 'OLD_PORT']
+
+
+def test_what_names_no_plugin_is_refused_as_by_ansible(asked: list[str], manager: Any) -> None:
+    for _ in range(2):
+        with pytest.raises(AnsibleError):
+            manager.get_config_value('port', plugin_type='connection')
+        with pytest.raises(AnsibleError):
+            manager.get_config_value('no_such_option', plugin_type='connection', plugin_name='ssh')
+    assert asked == ['port', 'no_such_option'] * 2
 
 
 def test_another_configuration_is_asked_each_time(asked: list[str], manager: Any) -> None:
