@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from benchmarks.paths import BenchError
 
+#: Milliseconds of the controller's CPU time that stock took for each host and task where the budget was set.
+STOCK_CPU = 27
 
 @dataclass(frozen=True)
 class Scenario:
@@ -18,7 +20,8 @@ class Scenario:
     :ivar times_stock: to reach, times faster than stock.
     :ivar wire_budget: bytes on the wire that our engine may use, if there is a budget.
     :ivar forks: how many hosts are worked on at a time.
-    :ivar cpu_budget: milliseconds of the controller's CPU time for each host and task, if there is a budget.
+    :ivar cpu_budget: milliseconds of the controller's CPU time for each host and task, if there is a budget; on a
+        machine on which stock takes :data:`STOCK_CPU`.
     :ivar memory_budget: MiB that the controller's processes may take besides the ssh clients, if that is measured.
     :ivar on_request: it is left out unless it is named.
     :ivar target: ``ssh`` for the throw-away sshd, ``docker`` for a container.
