@@ -163,7 +163,7 @@ def remarks(rows: list[Row], engines: list[str]) -> list[str]:
         cpu, stock = row.cpu('us', 'controller_cpu'), row.cpu('stock', 'controller_cpu')
         if scenario.cpu_budget and cpu and stock and cpu > (budget := scenario.cpu_budget * stock / STOCK_CPU):
             lines.append(f"{scenario.name}: {cpu:.1f} ms of the controller's CPU for each host and task where the "
-                         f'budget is {budget:.1f}: {scenario.cpu_budget:g} on a machine on which stock takes {STOCK_CPU}')
+                         f'budget is {budget:.1f}: {scenario.cpu_budget:g} where stock takes {STOCK_CPU}')
         memory = row.median('us', 'memory')
         if scenario.memory_budget and memory and memory > scenario.memory_budget:
             lines.append(f'{scenario.name}: {memory:.0f} MiB where the budget is {scenario.memory_budget:g}')
