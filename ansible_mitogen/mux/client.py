@@ -127,7 +127,8 @@ class MuxClient:
                 if what == protocol.OPENED:
                     body['python_version'] = tuple(body['python_version'])
                     context = ContextInfo(**body)
-                    self._known[_keys(hops)] = replace(context, fresh=False)
+                    # What opening it was like is of interest once.
+                    self._known[_keys(hops)] = replace(context, fresh=False, timings={}, said=b'')
                     return context
                 try:
                     text = dialogue(body['hop'], body['output'])
