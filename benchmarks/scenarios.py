@@ -7,6 +7,7 @@ from benchmarks.paths import BenchError
 #: Milliseconds of the controller's CPU time that stock took for each host and task where the budget was set.
 STOCK_CPU = 27
 
+
 @dataclass(frozen=True)
 class Scenario:
     """One row of the tables.

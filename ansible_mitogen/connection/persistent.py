@@ -160,11 +160,11 @@ class PersistentConnection(Chores):
     def _look_ahead(self, call: ModuleCall | None) -> tuple[Look | None, Either | None]:
         """Return what a module looks at that is about to run, and what may be run instead of it."""
         foresight = self._foresight
-        look = foresight.look(call) if foresight is not None and call is not None else None
+        if foresight is None or call is None:
+            return None, None
+        look = foresight.look(call)
         # To find out what would come next takes as long as all else here, and is in vain if there is nothing again.
-        if foresight is None or call is None or look is None or self._found_nothing:
-            return look, None
-        return look, foresight.either(call, look)
+        return look, None if look is None or self._found_nothing else foresight.either(call, look)
 
     def _serve(self, call: ModuleCall | None, argv: list[str], stdin: bytes, in_account: bool, tty: bool,
                look: Look | None, either: Either | None) -> Result:
@@ -194,7 +194,8 @@ class PersistentConnection(Chores):
                 self._note('done before it: %s', ', '.join(str(step[0]) for step in steps))
                 self._staging.done()
             if call is not None:
-                self._found_nothing = self._found_nothing and look is None
+                if look is not None:
+                    self._found_nothing = False
                 self._note_module(call, context, done)
             self._note_result(done)
             if done.other_ran and either is not None and self._foresight is not None:

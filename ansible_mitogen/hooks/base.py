@@ -2,7 +2,8 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any
 
 _STARS: dict[object, str] = {inspect.Parameter.VAR_POSITIONAL: '*', inspect.Parameter.VAR_KEYWORD: '**'}
 
@@ -34,6 +35,15 @@ class Hook(ABC):
 
         :param forks: how many workers the run has.
         """
+
+
+def reason_in_names(name: str, func: Any, known: Collection[str]) -> str:
+    """Return why a function may do something that a hook does not know, '' if it uses nothing but names that it knows.
+
+    :param name: that of the function, for the reason.
+    """
+    unknown = set(func.__code__.co_names).difference(known)
+    return '%s uses %s' % (name, ', '.join(sorted(unknown))) if unknown else ''
 
 
 def parameters_of(func: Callable[..., object]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 from ansible.plugins.loader import connection_loader
 from ansible.vars import clean, manager
 
-from ansible_mitogen.hooks.base import Hook, parameters_of
+from ansible_mitogen.hooks.base import Hook, parameters_of, reason_in_names
 from ansible_mitogen.hooks.bounded import BoundedCache
 
 #: All that the stock function uses: its answer depends on nothing else.
@@ -35,8 +35,7 @@ class FactCleaning(Hook):
         stock = vars(manager).get('clean_facts', self.unfit_reason)
         if stock is not vars(clean).get('clean_facts') or parameters_of(stock) != ['facts']:
             return '%s is not there, or takes other parameters' % self.replaces
-        unknown = set(stock.__code__.co_names) - _NAMES
-        return '%s uses %s' % (self.replaces, ', '.join(sorted(unknown))) if unknown else ''
+        return reason_in_names(self.replaces, stock, _NAMES)
 
     def install(self, forks: int) -> None:
         """Replace the function where variables are put together."""

@@ -46,8 +46,7 @@ class RememberingPattern:
 
     def search(self, text: bytes) -> Any:
         """Return the match, or None."""
-        (found,) = self._kept.get(text, lambda: (self._pattern.search(text),))
-        return found
+        return self._kept.get(text, lambda: self._pattern.search(text))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._pattern, name)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ansible.config.manager import ConfigManager
 
-from ansible_mitogen.hooks.base import Hook, parameters_of
+from ansible_mitogen.hooks.base import Hook, parameters_of, reason_in_names
 
 #: Methods that go through all options of a plugin, with their parameters, and all names that they use.
 _METHODS = {
@@ -30,8 +30,7 @@ class OptionNames(Hook):
         """Return why it cannot be installed here, '' if it can."""
         for name, wanted in _METHODS.items():
             stock: Any = vars(ConfigManager).get(name, self.unfit_reason)
-            unknown = set(stock.__code__.co_names) - _NAMES
-            if parameters_of(stock) != wanted or unknown:
+            if parameters_of(stock) != wanted or reason_in_names(name, stock, _NAMES):
                 return '%s is not there, or takes other parameters, or uses something else' % name
         return ''
 

@@ -8,7 +8,7 @@ from typing import Any
 from ansible import constants, context
 from ansible.config.manager import ConfigManager
 
-from ansible_mitogen.hooks.base import Hook, parameters_of
+from ansible_mitogen.hooks.base import Hook, parameters_of, reason_in_names
 
 #: All that the stock function has ever used: its answer depends on nothing else.
 _NAMES = frozenset([
@@ -45,8 +45,7 @@ class OptionValues(Hook):
         found = parameters_of(stock)
         if found[:len(_PARAMETERS)] != _PARAMETERS or set(found[len(_PARAMETERS):]) - set(_MORE_PARAMETERS):
             return '%s takes the parameters %s' % (self.replaces, ', '.join(found))
-        unknown = set(stock.__code__.co_names) - _NAMES
-        return '%s uses %s' % (self.replaces, ', '.join(sorted(unknown))) if unknown else ''
+        return reason_in_names(self.replaces, stock, _NAMES)
 
     def install(self, forks: int) -> None:
         """Give the class a method of its own."""
@@ -113,13 +112,15 @@ class _Option:
 
     def answer(self, manager: Any, ask: Callable[[], Any]) -> Any:
         """Return what `ask` returns, or has returned under the same circumstances."""
+        if not self._is_kept:
+            return ask()
         kept, environment = self._kept, [os.environ.get(name) for name in self._environment]
         if kept is not None and kept[1] is context.CLIARGS and kept[2] == environment:
             return kept[0]
         said = _said(manager)
         answer = ask()
         # What there is to say about a setting is said each time.
-        if self._is_kept and isinstance(answer[0], _UNCHANGEABLE) and _said(manager) == said:
+        if isinstance(answer[0], _UNCHANGEABLE) and _said(manager) == said:
             self._kept = answer, context.CLIARGS, environment
         return answer
 

@@ -8,7 +8,7 @@ from typing import Any
 from ansible.playbook import base
 from ansible.playbook.role_include import IncludeRole
 
-from ansible_mitogen.hooks.base import Hook, parameters_of
+from ansible_mitogen.hooks.base import Hook, parameters_of, reason_in_names
 
 #: All that the stock method uses: its answer depends on nothing else.
 _NAMES = frozenset([
@@ -55,14 +55,13 @@ class PlainKeywords(Hook):
 
     def unfit_reason(self) -> str:
         """Return why it cannot be installed here, '' if it can."""
-        stock: Any = vars(base.FieldAttributeBase).get('post_validate_attribute')
         if not _is_wanted():
             return ''
+        stock: Any = vars(base.FieldAttributeBase).get('post_validate_attribute')
         found = parameters_of(stock)
         if found != ['self', 'name', 'templar']:
             return '%s takes the parameters %s' % (self.replaces, ', '.join(found))
-        unknown = set(stock.__code__.co_names) - _NAMES
-        return '%s uses %s' % (self.replaces, ', '.join(sorted(unknown))) if unknown else ''
+        return reason_in_names(self.replaces, stock, _NAMES)
 
     def install(self, forks: int) -> None:
         """Give the class a method of its own."""

@@ -21,7 +21,7 @@ from ansible.vars.manager import VariableManager
 
 from ansible_mitogen import link
 from ansible_mitogen.forkgate import ForkGate
-from ansible_mitogen.hooks.base import Hook, parameters_of
+from ansible_mitogen.hooks.base import Hook, parameters_of, reason_in_names
 
 display = Display()
 
@@ -79,10 +79,8 @@ class WorkerThreads(Hook):
         found = parameters_of(_STOCK)
         if found != _PARAMETERS:
             return '%s takes the parameters %s' % (self.replaces, ', '.join(found))
-        unknown = set(_STOCK._run.__code__.co_names) - _NAMES_IN_RUN
-        if unknown:
-            return '%s._run uses %s' % (self.replaces, ', '.join(sorted(unknown)))
-        return _unfit_context() or _unfit_methods() or _unfit_objects()
+        in_run = reason_in_names(self.replaces + '._run', _STOCK._run, _NAMES_IN_RUN)
+        return in_run or _unfit_context() or _unfit_methods() or _unfit_objects()
 
     def install(self, forks: int) -> None:
         """Put the model of workers in the place of ansible-core's class, and make shared code safe for threads."""

@@ -136,6 +136,8 @@ class ContextInfo:
     mux: str = ''
     #: What the last hop's command printed until its Python announced itself; the end of it, if that is much.
     said: bytes = field(default=b'', compare=False)
+    #: Those of the hops that lead to it.
+    keys: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class MuxClient:
         It may have been closed since. Whoever uses it is told so, before anything is done. None also if the multiplexer
         is gone, of which :meth:`open` tells.
         """
-        found = self._known.get(_keys(hops))
+        found = self._known.get(tuple(hop.key for hop in hops))
         return found if found is not None and self._is_served() else None
 
     def _is_served(self) -> bool:
@@ -103,8 +103,8 @@ class MuxClient:
 
     def forget(self, context: ContextInfo) -> None:
         """A context has proved to be closed."""
-        for keys in [keys for keys, known in self._known.copy().items() if known == context]:
-            self._known.pop(keys, None)
+        if self._known.get(context.keys) == context:
+            self._known.pop(context.keys, None)
 
     def open(self, hops: Sequence[Hop], dialogue: Dialogue) -> ContextInfo:
         """Return the context at the end of `hops`, which is opened unless it is open.
@@ -126,9 +126,9 @@ class MuxClient:
                     raise
                 if what == protocol.OPENED:
                     body['python_version'] = tuple(body['python_version'])
-                    context = ContextInfo(**body)
+                    context = ContextInfo(**body, keys=tuple(hop.key for hop in hops))
                     # What opening it was like is of interest once.
-                    self._known[_keys(hops)] = replace(context, fresh=False, timings={}, said=b'')
+                    self._known[context.keys] = replace(context, fresh=False, timings={}, said=b'')
                     return context
                 try:
                     text = dialogue(body['hop'], body['output'])
@@ -460,10 +460,6 @@ def _reference(context: ContextInfo) -> list[object]:
 
 def _fields(before: Before) -> dict[str, Any]:
     return {'before': [list(step) for step in before.steps], 'above': before.above}
-
-
-def _keys(hops: Sequence[Hop]) -> tuple[str, ...]:
-    return tuple(hop.key for hop in hops)
 
 
 def _other(either: Either) -> dict[str, Any]:
