@@ -11,16 +11,19 @@ import sys
 import threading
 import time
 import types
+from importlib.machinery import EXTENSION_SUFFIXES
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from mitogen.core.loaders import MemberFinder
 from mitogen.zygote.preload import drop_modules
-from mitogen.zygote.processes import Report
+from mitogen.zygote.processes import Report, close_files
 
 #: Where the job finds its members.
 finder: Optional[MemberFinder] = None
 #: A path of the job's own. Whatever it makes there is removed after its end.
 scratch = ''
+#: How files end that the kernel loads.
+_LIBRARIES = tuple(EXTENSION_SUFFIXES)
 #: What an interpreter that starts here sets LC_CTYPE to; '' if it leaves it alone.
 _coerced = ''
 
@@ -38,10 +41,15 @@ def run_function(request: Dict[str, Any], path: str, report: Report, members: Me
     finder, scratch = members, path
     _refresh(request.get('env') or {})
     drop_modules(unfit)
+    last = _last_module()
     name, _, function = request['entry'].partition(':')
     code, main = _call(lambda: getattr(importlib.import_module(name), function)(**request['args']))
     code = _finalize(main) or code
-    report.write(json.dumps({'found': {name: name in sys.modules for name in members.found}}).encode())
+    found = json.dumps({'found': {name: name in sys.modules for name in members.found}}).encode()
+    settled = _let_go(last)
+    report.write(found, code if settled else None)
+    if settled:
+        os.closerange(0, 3)
     return code
 
 
@@ -161,6 +169,35 @@ def _finalize(main: Dict[str, Any]) -> int:
     # Objects that clean up when they go (temporary files) must go.
     main.clear()
     return _flush()
+
+
+def _last_module() -> str:
+    """Return the name of the module that was imported last; '' if that cannot be told."""
+    return next(reversed(sys.modules)) if sys.version_info >= (3, 8) else ''
+
+
+def _let_go(last: str) -> bool:
+    """Let go of files and folders, as the kernel would at the end; return whether nobody can miss that end then.
+
+    Somebody could who wants to unmount what a library was loaded from.
+
+    :param last: what :func:`_last_module` returned before the job.
+    """
+    if not last:
+        return False
+    for name in reversed(sys.modules):
+        if name == last:
+            break
+        # Not by `getattr`: some modules import others when they are asked for anything.
+        path = str(getattr(sys.modules[name], '__dict__', {}).get('__file__'))
+        if path.endswith(_LIBRARIES) and '/lib-dynload/' not in path:
+            return False
+    try:
+        os.chdir('/')
+    except OSError:
+        return False
+    close_files()
+    return True
 
 
 def _flush() -> int:

@@ -95,7 +95,7 @@ class Zygote:
         """End all jobs: first politely, soon by force."""
         if self._blank is not None:
             self._blank.end()
-        running = dict(self._processes)
+        running = self._running()
         deadline = time.time() + _GRACE
         for number in (signal.SIGTERM, signal.SIGKILL):
             for pid in running:
@@ -320,6 +320,10 @@ class Zygote:
                 self._selector.modify(fd, selectors.EVENT_READ, self._selector.get_key(fd).data)
         if events & selectors.EVENT_READ and process.read(fd) == 0:
             self._close_output(process, fd)
+            code = None if process.readers or process.job.is_finished else process.report.settled_code()
+            if code is not None:
+                # To take its memory apart takes the kernel longer than to answer.
+                self._finish(process, code << 8)
 
     def _reap(self) -> None:
         while True:
@@ -331,13 +335,18 @@ class Zygote:
                 return
             process = self._processes.pop(pid, None)
             if process is not None:
-                self.note_jobs()
-                self._finish(process, status)
+                if not process.job.is_finished:
+                    self._finish(process, status)
+                process.report.close()
+
+    def _running(self) -> Dict[int, Process]:
+        """Return the processes whose jobs are not done: what others have left behind is not to be ended with them."""
+        return {pid: process for pid, process in self._processes.items() if not process.job.is_finished}
 
     def note_jobs(self) -> None:
         """Tell the context which processes it must end should this one be killed: their number, then their IDs."""
         if self._shared_jobs is not None:
-            pids = list(self._processes)[:len(self._shared_jobs) // 4 - 1]
+            pids = list(self._running())[:len(self._shared_jobs) // 4 - 1]
             struct.pack_into('=%dI' % (len(pids) + 1), self._shared_jobs, 0, len(pids), *pids)
 
     def _finish(self, process: Process, status: int) -> None:
@@ -350,6 +359,7 @@ class Zygote:
                 self._preloader.note(found)
         except ValueError as exc:  # the module scribbled over its report
             job.fail('its report is damaged: %s' % exc)
+        self.note_jobs()
         remove_scratch(job.scratch)
         self._answer(job)
         if self._steady and self._blank is None and not self._stopping:

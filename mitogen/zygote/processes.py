@@ -3,8 +3,9 @@
 import json
 import mmap
 import os
+import struct
 import tempfile
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from mitogen.zygote.jobs import Job
 
@@ -19,24 +20,35 @@ _REPORT_SIZE = 64 * 1024
 class Report:
     """Memory that a child shares with the zygote, for one message. It takes no file descriptor and never blocks."""
 
+    #: Size of the message, and one more than the exit code, if that is settled.
+    _head = struct.Struct('=II')
+
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _REPORT_SIZE)
 
-    def write(self, message: bytes) -> None:
-        """Leave a message; nothing, if it is too long."""
-        if len(message) <= _REPORT_SIZE - 4:
-            self._memory[:4 + len(message)] = len(message).to_bytes(4, 'big') + message
+    def write(self, message: bytes, code: Optional[int] = None) -> None:
+        """Leave a message; nothing, if it is too long.
+
+        :param code: the process has nothing left to do but to end with this exit code.
+        """
+        end = self._head.size + len(message)
+        if end <= _REPORT_SIZE:
+            self._memory[self._head.size:end] = message
+            self._head.pack_into(self._memory, 0, len(message), 0 if code is None else code + 1)
 
     def fail(self, exc: BaseException) -> None:
         """Leave the message that the process could not become the job's."""
         self.write(json.dumps({'error': 'it could not be started: %s' % exc}).encode())
 
     def read(self) -> bytes:
-        """Return the message and free the memory."""
-        size = int.from_bytes(self._memory[:4], 'big')
-        message = self._memory[4:4 + size]
-        self.close()
-        return message
+        """Return the message."""
+        size = self._head.unpack_from(self._memory)[0]
+        return self._memory[self._head.size:self._head.size + size]
+
+    def settled_code(self) -> Optional[int]:
+        """Return the exit code of a process that has nothing left to do; None if it has, or is not known to have not."""
+        code = self._head.unpack_from(self._memory)[1]
+        return code - 1 if 0 < code <= 256 else None
 
     def close(self) -> None:
         """Free the memory."""

@@ -1,5 +1,6 @@
 """The fork server, driven by real frames, on every interpreter that a target may have."""
 
+import fcntl
 import json
 import os
 import signal
@@ -306,6 +307,49 @@ print('parent')
     time.sleep(0.3)
     assert alive(pid)
     os.kill(pid, signal.SIGKILL)
+
+
+def test_what_is_left_behind_outlives_the_zygote(tmp_path):
+    pid_file = tmp_path / 'pid'
+    with ZygoteClient() as client:
+        client.script('import os, time\nif os.fork() == 0:\n    with open(%r, "w") as file:\n'
+                      '        file.write(str(os.getpid()))\n    os.closerange(0, 3)\n    time.sleep(100)\n'
+                      '    os._exit(0)\nwhile not (os.path.exists(%r) and os.path.getsize(%r)):\n    time.sleep(0.01)'
+                      % ((str(pid_file),) * 3))
+        # The job's process may not have ended yet.
+        client.hang_up()
+    pid = int(pid_file.read_text())
+    time.sleep(0.3)
+    assert alive(pid)
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_script_that_has_been_answered_for_holds_nothing(zygote, tmp_path):
+    for _ in range(10):
+        pid = int(zygote.script(
+            'import fcntl, os\nfcntl.flock(os.open(%r, os.O_CREAT), fcntl.LOCK_EX)\nos.chdir(%r)\nprint(os.getpid())'
+            % (str(tmp_path / 'lock'), str(tmp_path)))['stdout'])
+        with open(tmp_path / 'lock') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            assert os.readlink('/proc/%d/cwd' % pid) == '/'
+        except FileNotFoundError:
+            continue  # it has ended by now
+
+
+def test_a_script_that_has_loaded_a_library_has_ended_when_it_is_answered_for(own_zygote, tmp_path):
+    script = '\n'.join([
+        'import glob, os, shutil, sys, sysconfig',
+        'folder = sysconfig.get_config_var("DESTSHARED")',
+        'shutil.copy(glob.glob(folder + "/_lsprof*.so")[0], %r)' % str(tmp_path),
+        'sys.path.insert(0, %r)' % str(tmp_path),
+        'import _lsprof',
+        'assert _lsprof.__file__.startswith(%r)' % str(tmp_path),
+        'print(os.getpid())'])
+    for _ in range(10):
+        result = own_zygote.script(script)
+        assert result['rc'] == 0, result
+        assert not os.path.exists('/proc/%d' % int(result['stdout']))
 
 
 # Jobs among each other

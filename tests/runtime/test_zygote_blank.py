@@ -25,6 +25,14 @@ def children(pid):
         return [int(child) for child in file.read().split()]
 
 
+def is_sleeping(pid):
+    try:
+        with open('/proc/%d/stat' % pid) as file:
+            return file.read().rpartition(')')[2].split()[0] == 'S'
+    except OSError:
+        return False
+
+
 def lines(result):
     assert result['rc'] == 0, result
     return result['stdout'].decode().splitlines()
@@ -32,7 +40,9 @@ def lines(result):
 
 def ready(zygote):
     """Return the process ID of the one that waits."""
-    return wait_until(lambda: children(zygote.pid), 10, 'a process that waits for a job')[0]
+    # That of the job before may be about to end still.
+    return wait_until(lambda: [pid for pid in children(zygote.pid) if is_sleeping(pid)], 10,
+                      'a process that waits for a job')[0]
 
 
 WHO = 'import os\nprint(os.getpid())\n'
