@@ -46,7 +46,7 @@ class Report:
         return self._memory[self._head.size:self._head.size + size]
 
     def settled_code(self) -> Optional[int]:
-        """Return the exit code of a process that has nothing left to do; None if it has, or is not known to have not."""
+        """Return the exit code of a process that has nothing left to do but to end; None of any other."""
         code = self._head.unpack_from(self._memory)[1]
         return code - 1 if 0 < code <= 256 else None
 
