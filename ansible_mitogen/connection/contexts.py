@@ -35,6 +35,9 @@ from ansible_mitogen.mux.client import MuxClient
 MAX_ATTEMPTS = 4
 
 
+#: Hosts to which a connection has been opened ahead of need.
+_opened_ahead = SharedMarks()
+
 #: Hosts and become methods by which an account gets nothing of what it is sent.
 _without_input = SharedMarks()
 
@@ -154,6 +157,26 @@ class Contexts(Way):
                 return self._open_steps(client, [*way, self._account_step(bootstrap, self._become_watch.wants_tty())])
             except _WantsTty:
                 return self._open_steps(client, [*way, self._account_step(bootstrap, True)])
+
+    def _open_ahead(self) -> None:
+        """Have the login's context opened while a module for it is being built, if the host is new.
+
+        Does nothing for hosts that are reached through others. What is wrong with the host is told to whoever then
+        wants the context.
+        """
+        name = self._host_name()
+        if name in _opened_ahead or self._goes_through():
+            return
+        _opened_ahead.add(name)
+        try:
+            self._begin()
+            bootstrap = self._bootstrap('')
+            steps = [self._login_step(bootstrap)] if self._become_watch is None else self._way_to_account(bootstrap)
+            client, hops = self._client(), [step.hop for step in steps]
+            if hops and client.known(hops) is None:
+                client.open_ahead(hops, lambda index, output: steps[index].answerer.answer(output))
+        except Exception as exc:
+            self._note('the connection is not opened ahead: %s', exc)
 
     def _open_steps(self, client: MuxClient, steps: list[Step]) -> ContextInfo:
         began = time.monotonic()

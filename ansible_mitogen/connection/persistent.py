@@ -51,6 +51,8 @@ class PersistentConnection(Chores):
             ('it is asynchronous', wrap_async), ('keep_remote_files is set', C.DEFAULT_KEEP_REMOTE_FILES)) if applies]
         if reasons:
             self._note('the module is run from a file on the host: %s', ' and '.join(reasons))
+        # Whoever asks is about to build a module for the host.
+        self._open_ahead()
         return not reasons
 
     if not hasattr(ConnectionBase, 'is_pipelining_enabled'):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 from ansible_mitogen.mux import protocol
 from ansible_mitogen.mux.api import (
@@ -48,6 +48,14 @@ _RETRY = 0.005
 NOTHING = Before()
 
 
+class _Ahead(NamedTuple):
+    """A context that was asked for, without waiting for it."""
+
+    keys: tuple[str, ...]
+    dialogue: Dialogue
+    exchange: '_Exchange'
+
+
 class MuxClient:
     """A connection to the multiplexer.
 
@@ -80,6 +88,7 @@ class MuxClient:
         self._request = 0
         self._parser = FrameParser()
         self._received: list[protocol.Packet] = []
+        self._ahead: _Ahead | None = None
         self._lock = threading.Lock()
 
     def known(self, hops: Sequence[Hop]) -> ContextInfo | None:
@@ -88,8 +97,8 @@ class MuxClient:
         It may have been closed since. Whoever uses it is told so, before anything is done. None also if the multiplexer
         is gone, of which :meth:`open` tells.
         """
-        found = self._known.get(tuple(hop.key for hop in hops))
-        return found if found is not None and self._is_served() else None
+        found = self._known.get(_keys(hops))
+        return found if found is not None and self._ahead is None and self._is_served() else None
 
     def _is_served(self) -> bool:
         with self._lock:
@@ -112,31 +121,59 @@ class MuxClient:
         :param dialogue: called for hops that may prompt; what it raises is raised here.
         :raises HopFailed: one of them could not be opened.
         """
+        keys = _keys(hops)
+        with self._lock, self._asked_ahead(keys) or _Exchange(self) as exchange:
+            if not exchange.request_sent:
+                exchange.send(protocol.OPEN, _opening(hops))
+            return self._wait_for(exchange, keys, dialogue)
+
+    def open_ahead(self, hops: Sequence[Hop], dialogue: Dialogue) -> None:
+        """Ask for the context at the end of `hops` without waiting for it: the next call of :meth:`open` does.
+
+        It need not be for the same hops. Any other request gives this one up.
+        """
+        with self._lock:
+            exchange = _Exchange(self)
+            exchange.send(protocol.OPEN, _opening(hops))
+            self._ahead = _Ahead(_keys(hops), dialogue, exchange)
+
+    def _asked_ahead(self, keys: tuple[str, ...]) -> '_Exchange | None':
+        """Return the exchange in which the context with `keys` has been asked for; None if it has not."""
+        ahead = self._ahead
+        if ahead is None or not ahead.exchange.is_current():
+            return None
+        if ahead.keys == keys:
+            self._ahead = None
+            return ahead.exchange
+        if ahead.keys == keys[:len(ahead.keys)]:
+            # The first part of the same way: if that fails, all of it does.
+            self._ahead = None
+            with ahead.exchange as exchange:
+                self._wait_for(exchange, ahead.keys, ahead.dialogue)
+        return None
+
+    def _wait_for(self, exchange: '_Exchange', keys: tuple[str, ...], dialogue: Dialogue) -> ContextInfo:
         raised: list[BaseException] = []
-        with self._lock, _Exchange(self) as exchange:
-            exchange.send(protocol.OPEN, {'hops': [
-                [list(hop.argv), hop.name, hop.key, hop.needs_tty, hop.may_prompt, hop.deadline, hop.cwd,
-                 None if hop.env is None else dict(hop.env), list(hop.sources)] for hop in hops]})
-            while True:
-                try:
-                    what, _, body = exchange.receive()
-                except MuxError:
-                    if raised:
-                        raise raised[0] from None
-                    raise
-                if what == protocol.OPENED:
-                    body['python_version'] = tuple(body['python_version'])
-                    context = ContextInfo(**body, keys=tuple(hop.key for hop in hops))
-                    # What opening it was like is of interest once.
-                    self._known[context.keys] = replace(context, fresh=False, timings={}, said=b'')
-                    return context
-                try:
-                    text = dialogue(body['hop'], body['output'])
-                except Exception as exc:
-                    raised.append(exc)
-                    exchange.send(protocol.ABANDON, {})
-                else:
-                    exchange.send(protocol.TYPE, {'text': text})
+        while True:
+            try:
+                what, _, body = exchange.receive()
+            except MuxError:
+                if raised:
+                    raise raised[0] from None
+                raise
+            if what == protocol.OPENED:
+                body['python_version'] = tuple(body['python_version'])
+                context = ContextInfo(**body, keys=keys)
+                # What opening it was like is of interest once.
+                self._known[keys] = replace(context, fresh=False, timings={}, said=b'')
+                return context
+            try:
+                text = dialogue(body['hop'], body['output'])
+            except Exception as exc:
+                raised.append(exc)
+                exchange.send(protocol.ABANDON, {})
+            else:
+                exchange.send(protocol.TYPE, {'text': text})
 
     def run_module(self, context: ContextInfo, call: ModuleCall, before: Before = NOTHING,
                    either: Either | None = None) -> Completed:
@@ -361,9 +398,14 @@ class _Exchange:
     """One request with its answers. Leaving it early breaks the connection: no answer is taken for another's."""
 
     def __init__(self, client: MuxClient) -> None:
+        if client._ahead is not None:
+            if client._ahead.exchange.is_current():
+                client._disconnect()
+            client._ahead = None
         self._client = client
         self._sock = client._connect()
         self._ended = False
+        self.request_sent = False
         client._request += 1
         self.request = client._request
 
@@ -374,6 +416,10 @@ class _Exchange:
         if not self._ended:
             self._client._disconnect()
 
+    def is_current(self) -> bool:
+        """Whether the connection that it belongs to is still that of its client."""
+        return self._client._sock is self._sock and self._client._pid == os.getpid()
+
     def send(self, what: int, body: dict[str, Any]) -> None:
         if self._client.label and what not in protocol.CONTINUATIONS:
             body.setdefault('label', self._client.label)
@@ -381,6 +427,7 @@ class _Exchange:
             encoded = protocol.encode(what, self.request, body)
         except RuntimeFault as exc:
             raise MuxError('cannot send the request: %s' % exc) from exc
+        self.request_sent = True
         self.send_bytes(encoded)
 
     def send_bytes(self, encoded: bytes) -> None:
@@ -452,6 +499,16 @@ def _end_connection(sock: socket.socket) -> None:
     except OSError:
         # The other side was faster.
         pass
+
+
+def _keys(hops: Sequence[Hop]) -> tuple[str, ...]:
+    return tuple(hop.key for hop in hops)
+
+
+def _opening(hops: Sequence[Hop]) -> dict[str, Any]:
+    return {'hops': [
+        [list(hop.argv), hop.name, hop.key, hop.needs_tty, hop.may_prompt, hop.deadline, hop.cwd,
+         None if hop.env is None else dict(hop.env), list(hop.sources)] for hop in hops]}
 
 
 def _reference(context: ContextInfo) -> list[object]:

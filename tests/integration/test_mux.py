@@ -158,6 +158,85 @@ def test_a_context_is_known_to_all_who_share_what_they_know_until_it_proves_to_b
     assert (clients[0].known(hops), clients[1].known(hops), late.known(hops)) == (None, None, None)
 
 
+def counted(path: Path) -> str:
+    """Return shell text that leaves a line in a file."""
+    return 'echo >>%s; ' % path
+
+
+def test_a_context_asked_for_ahead_is_opened_meanwhile_and_once(client: MuxClient, tmp_path: Path) -> None:
+    count = tmp_path / 'count'
+    hops = [local_hop(before=counted(count))]
+    client.open_ahead(hops, no_dialogue)
+    wait_until(count.exists, 10, 'the hop to be opened')
+    context = client.open(hops, no_dialogue)
+    assert context.fresh
+    assert client.run_command(context, ['echo', 'in']).stdout == b'in\n'
+    assert client.known(hops) == client.open(hops, no_dialogue)
+    assert count.read_text() == '\n'
+
+
+def test_the_way_may_be_longer_than_what_was_asked_for_ahead(client: MuxClient, tmp_path: Path) -> None:
+    count = tmp_path / 'count'
+    outer = local_hop('outer', before=counted(count))
+    client.open_ahead([outer], no_dialogue)
+    inner = client.open([outer, local_hop('inner')], no_dialogue)
+    assert client.run_command(inner, ['echo', 'in']).stdout == b'in\n'
+    assert count.read_text() == '\n'
+
+
+@pytest.mark.parametrize('further', [[], [local_hop('inner')]])
+def test_what_fails_ahead_is_not_tried_again_and_told_to_whoever_wants_it(
+    client: MuxClient, tmp_path: Path, further: list[Hop]
+) -> None:
+    count = tmp_path / 'count'
+    hop = Hop(('/bin/sh', '-c', counted(count) + 'echo refused >&2; exit 7'), 'ssh web1', 'a')
+    client.open_ahead([hop], no_dialogue)
+    with pytest.raises(HopFailed) as caught:
+        client.open([hop, *further], no_dialogue)
+    assert (caught.value.hop_index, caught.value.status, caught.value.output) == (0, 7, b'refused\n')
+    assert count.read_text() == '\n'
+    with pytest.raises(HopFailed):
+        client.open([hop, *further], no_dialogue)
+    assert count.read_text() == '\n\n'
+
+
+def test_prompts_of_what_was_asked_for_ahead_are_answered_when_it_is_wanted(client: MuxClient) -> None:
+    hop = local_hop('asking', before=ASKING, needs_tty=True, may_prompt=True)
+    for hops in ([hop], [hop, local_hop('inner')]):
+        client.open_ahead([hop], lambda number, output: b'secret\n')
+        context = client.open(hops, lambda number, output: b'secret\n')
+        assert client.run_command(context, ['echo', 'in']).stdout == b'in\n'
+        client.close_context(client.open([hop], no_dialogue))
+
+
+def test_another_request_gives_up_what_was_asked_for_ahead(
+    client: MuxClient, owner: subprocess.Popen[bytes]
+) -> None:
+    context = client.open([local_hop()], no_dialogue)
+    slow = Hop(('/bin/sleep', '61'), 'ssh web1', 'a')
+    client.open_ahead([slow], no_dialogue)
+    wait_until(lambda: any('sleep 61' in process_table()[pid].command for pid in of_mux(owner.pid)
+                           if pid in process_table()), 10, 'the hop to be opened')
+    assert client.run_command(context, ['echo', 'on']).stdout == b'on\n'
+    wait_until(lambda: not any('sleep 61' in process_table()[pid].command for pid in of_mux(owner.pid)
+                               if pid in process_table()), 10, 'the hop to be given up')
+    client.open_ahead([slow], no_dialogue)
+    assert client.open([local_hop()], no_dialogue) == context
+
+
+def test_a_forked_process_asks_for_itself(client: MuxClient) -> None:
+    hops = [local_hop(before='sleep 0.3; ')]
+    client.open_ahead(hops, no_dialogue)
+    pid = os.fork()
+    if not pid:
+        try:
+            os._exit(client.run_command(client.open(hops, no_dialogue), ['/bin/sh', '-c', 'exit 5']).rc)
+        finally:
+            os._exit(99)
+    assert client.run_command(client.open(hops, no_dialogue), ['/bin/sh', '-c', 'exit 6']).rc == 6
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
+
+
 def test_fifty_hop_lists_are_opened_by_fifty_clients_at_once(path: str) -> None:
     outcome: list[tuple[int, bytes]] = []
 

@@ -16,6 +16,8 @@ from ansible.utils.collection_loader import AnsibleCollectionConfig
 from ansible.utils.context_objects import CLIArgs
 
 from ansible_mitogen import link
+from ansible_mitogen.connection import contexts
+from ansible_mitogen.connection.marks import SharedMarks
 from ansible_mitogen.connection.outcome import TransportFailed
 from ansible_mitogen.connection.ssh import SshConnection
 from ansible_mitogen.connection.twins import twin_of
@@ -66,6 +68,9 @@ class FakeMux:
         self._record('open', hops)
         return ContextInfo(3, (3, 11, 2), PYTHON, 'python3', self.fresh, {'total': 1.0}, 'x')
 
+    def open_ahead(self, hops, dialogue):
+        self._record('ahead', hops)
+
     def run_module(self, context, call, before=None, either=None):
         self._record('module', call)
         return Completed(0, b'{"changed": false}', b'', 1.0, 1)
@@ -96,6 +101,7 @@ def mux(monkeypatch):
     fake = FakeMux()
     monkeypatch.setattr(link, 'client', lambda forks: fake)
     monkeypatch.setattr(cli_context, 'CLIARGS', CLIArgs({'forks': 5}))
+    monkeypatch.setattr(contexts, '_opened_ahead', SharedMarks())
     return fake
 
 
@@ -491,6 +497,47 @@ def test_pipelining_is_on_whatever_is_configured_and_however_become_works(connec
         assert not connection.is_pipelining_enabled(wrap_async=True)
     monkeypatch.setattr('ansible.constants.DEFAULT_KEEP_REMOTE_FILES', True)
     assert not connect().is_pipelining_enabled()
+
+
+@pytest.mark.skipif(not hasattr(ConnectionBase, 'is_pipelining_enabled'), reason='Ansible asks for an option')
+def test_the_login_of_a_new_host_is_opened_while_its_first_module_is_built(connect, mux):
+    for become in ('sudo', ''):
+        connection = connect(become)
+        for _ in range(2):
+            connection.is_pipelining_enabled()
+    connection.exec_command(MODULE, in_data=ansiballz_call())
+    [[hops]] = mux.made('ahead')
+    assert [hop.key for hop in hops] == [hop.key for hop in mux.hops]
+
+
+@pytest.mark.skipif(not hasattr(ConnectionBase, 'is_pipelining_enabled'), reason='Ansible asks for an option')
+def test_what_prevents_the_login_ahead_is_told_when_it_is_wanted(connect, mux, monkeypatch):
+    mux.fails = [('ahead', MuxGone('gone'))]
+    connect().is_pipelining_enabled()
+    monkeypatch.setattr(contexts, '_opened_ahead', SharedMarks())
+
+    def fail(self, bootstrap):
+        raise AnsibleError('no such key')
+    monkeypatch.setattr(SshConnection, '_login_step', fail)
+    connection = connect()
+    assert connection.is_pipelining_enabled()
+    with pytest.raises(AnsibleError, match='no such key'):
+        connection.exec_command('id')
+
+
+@pytest.mark.skipif(not hasattr(ConnectionBase, 'is_pipelining_enabled'), reason='Ansible asks for an option')
+def test_no_login_is_opened_ahead_that_would_not_be_used(connect, mux, stock):
+    mux.open_before = ContextInfo(3, (3, 11, 2), PYTHON, 'python3', False, {}, 'x')
+    connect().is_pipelining_enabled()
+    mux.open_before = None
+    windows = connect()
+    windows._shell._IS_WINDOWS = True
+    windows.is_pipelining_enabled()
+    far = connect()
+    far.take_variables({'mitogen_via': 'gate'}, None)
+    assert far._goes_through()
+    far.is_pipelining_enabled()
+    assert mux.asked == []
 
 
 def test_terminal_that_the_user_asks_for_excludes_pipelining(connect, mux):
