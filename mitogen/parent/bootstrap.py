@@ -33,7 +33,8 @@ _START = b'exec(sys.argv[1])'
 MAX_NOISE = 65536
 
 #: What is left out of the bundles, since only jobs of a zygote that run modules need it: it comes with their members.
-LATE_MEMBERS = ('mitogen/core/resources.py', 'mitogen/zygote/interpreter.py', 'mitogen/zygote/preload.py')
+LATE_MEMBERS = ('mitogen/core/resources.py', 'mitogen/zygote/interpreter.py', 'mitogen/zygote/pages.py',
+                'mitogen/zygote/preload.py')
 
 # Written so that Python 2.7 parses it, for its one-line error; without single quotes, dollars, backticks and
 # newlines, so that any nesting of shells passes it on. a[1] is this text, a[2] the interpreter, a[3] what was looked

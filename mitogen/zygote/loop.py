@@ -49,6 +49,7 @@ class Zygote:
         self._store = MemberStore()
         self._finder = MemberFinder('%s/ansible_payload_%s/payload.zip' % (_TEMP, os.urandom(4).hex()))
         self._preloader: Any = None
+        self._pages: Any = None
         self._jobs: Dict[Tuple[int, int], Job] = {}
         self._waiting: Dict[int, Job] = {}
         self._processes: Dict[int, Process] = {}
@@ -246,9 +247,9 @@ class Zygote:
         if self._preloader is None:
             # Such code need not be in the bootstrap: it may come with the members.
             self._finder.select(self._store.view(job.request['members']))
-            from mitogen.zygote import interpreter, preload
+            from mitogen.zygote import interpreter, pages, preload
             interpreter.prepare()
-            self._preloader = preload.Preloader(self._finder)
+            self._preloader, self._pages = preload.Preloader(self._finder), pages.WrittenPages()
         job.scratch = '%s/ansible_%s' % (_TEMP, os.urandom(8).hex())
         self._finder.select(self._store.view(job.request['members']))
         return self._preloader.prepare(job.request)
@@ -266,18 +267,25 @@ class Zygote:
             waiting.dismiss()
             waiting = None
         if waiting is None:
-            waiting = self._fork()
+            waiting = self._fork(ahead=False)
             if not waiting.give(process.stdio, order):
                 raise ChildProcessError('its process has gone')
         job.pid, process.pid, process.report = waiting.pid, waiting.pid, waiting.report
+        process.state = waiting.state
 
     def _state(self) -> Tuple[int, ...]:
         """Return what changes with what a process should know by its fork: members, modules, compiled code."""
         imported = self._preloader.version if self._preloader is not None else 0
         return self._store.version, imported, len(self._finder.code)
 
-    def _fork(self) -> blank.Blank:
-        report = Report()
+    def _fork(self, ahead: bool) -> blank.Blank:
+        """Fork off a process that waits for its job.
+
+        :param ahead: there is none yet.
+        """
+        report, state = Report(), self._state()
+        pages = self._pages if ahead else None
+        tells = pages is not None and pages.are_wanted(state)
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -287,15 +295,22 @@ class Zygote:
                 ours.close()
                 raise
             if not pid:
-                self._live(theirs, report)
-        return blank.Blank(pid, ours, report, self._state())
+                self._live(theirs, report, pages is not None and not tells, tells)
+        return blank.Blank(pid, ours, report, state)
 
-    def _live(self, sock: socket.socket, report: Report) -> NoReturn:
-        """Be the process of a job."""
+    def _live(self, sock: socket.socket, report: Report, copies: bool, tells: bool) -> NoReturn:
+        """Be the process of a job.
+
+        :param copies: what jobs write to, while there is none.
+        :param tells: what the job has written to.
+        """
         code = 127
         try:
             child.leave_zygote(sock.fileno(), self._handled)
+            if copies:
+                self._pages.copy()
             stdio, order = blank.wait(sock)
+            observation = self._pages.observe() if tells else None
             request, scratch, unfit = payload.decode(order)
             child.enter(stdio, request)
             if request['kind'] == 'module':
@@ -304,6 +319,8 @@ class Zygote:
                     self._finder.select(members)
                 run_function = sys.modules['mitogen.zygote.interpreter'].run_function
                 code = run_function(request, scratch, report, self._finder, unfit)
+                if observation is not None:
+                    report.attach(observation.told())
             else:
                 child.exec_command(request['argv'])
         except BaseException as exc:
@@ -337,6 +354,9 @@ class Zygote:
             if process is not None:
                 if not process.job.is_finished:
                     self._finish(process, status)
+                attached = process.report.attached()
+                if attached:
+                    self._pages.learn(process.state, attached)
                 process.report.close()
 
     def _running(self) -> Dict[int, Process]:
@@ -365,7 +385,7 @@ class Zygote:
         if self._steady and self._blank is None and not self._stopping:
             # The next job is likely to be like the last ones.
             try:
-                self._blank = self._fork()
+                self._blank = self._fork(ahead=True)
             except OSError:
                 pass  # the next job will say so, if it lasts
 

@@ -20,8 +20,8 @@ _REPORT_SIZE = 64 * 1024
 class Report:
     """Memory that a child shares with the zygote, for one message. It takes no file descriptor and never blocks."""
 
-    #: Size of the message, and one more than the exit code, if that is settled.
-    _head = struct.Struct('=II')
+    #: Size of the message; one more than the exit code, if that is settled; size of what is attached, at the very end.
+    _head = struct.Struct('=III')
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _REPORT_SIZE)
@@ -34,7 +34,7 @@ class Report:
         end = self._head.size + len(message)
         if end <= _REPORT_SIZE:
             self._memory[self._head.size:end] = message
-            self._head.pack_into(self._memory, 0, len(message), 0 if code is None else code + 1)
+            self._head.pack_into(self._memory, 0, len(message), 0 if code is None else code + 1, 0)
 
     def fail(self, exc: BaseException) -> None:
         """Leave the message that the process could not become the job's."""
@@ -49,6 +49,18 @@ class Report:
         """Return the exit code of a process that has nothing left to do but to end; None of any other."""
         code = self._head.unpack_from(self._memory)[1]
         return code - 1 if 0 < code <= 256 else None
+
+    def attach(self, content: bytes) -> None:
+        """Leave something besides the message that was written; nothing, if both together are too long."""
+        size, code, _ = self._head.unpack_from(self._memory)
+        if self._head.size + size + len(content) <= _REPORT_SIZE:
+            self._memory[_REPORT_SIZE - len(content):] = content
+            self._head.pack_into(self._memory, 0, size, code, len(content))
+
+    def attached(self) -> bytes:
+        """Return what was attached, b'' if nothing was."""
+        size = self._head.unpack_from(self._memory)[2]
+        return self._memory[-size:] if 0 < size <= _REPORT_SIZE - self._head.size else b''
 
     def close(self) -> None:
         """Free the memory."""
@@ -71,6 +83,8 @@ class Process:
         self.job = job
         self.pid = 0
         self.report: Any = None
+        #: What the zygote knew when it was forked off.
+        self.state: Any = None
         #: What becomes the descriptors 0, 1 and 2 of the process.
         self.stdio: List[int] = []
         #: Where its output comes from: descriptor here to descriptor there.

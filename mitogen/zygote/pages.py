@@ -1,0 +1,100 @@
+"""Memory that jobs write to is copied for the next one while that waits.
+
+After a fork, parent and child share all memory until one of them writes to it: then the kernel copies that page, and
+whoever writes has to wait. In Python to look at an object is to write to it. A job like the last ones writes to the
+same pages as they did.
+"""
+
+import array
+import os
+import sys
+from typing import Any, Iterable, List, Set, Tuple
+
+#: `MADV_POPULATE_WRITE`, from Linux 5.14 on: have pages of one's own, as if one had written to them.
+_POPULATE_WRITE = 23
+#: Bits of an entry of ``/proc/self/pagemap`` (admin-guide/mm/pagemap.rst of the kernel): it is there, of a file, of one
+#: process alone.
+_PRESENT, _OF_FILE, _EXCLUSIVE = 1 << 63, 1 << 61, 1 << 56
+_ALL, _WANTED = _PRESENT | _OF_FILE | _EXCLUSIVE, _PRESENT | _EXCLUSIVE
+#: The most that is copied ahead, in pages.
+_MAX_COPIED = 2048
+
+_PAGE_SIZE = os.sysconf('SC_PAGE_SIZE')
+
+
+class WrittenPages:
+    """What is known of the pages that jobs write to, in a zygote and in the processes that are forked off it."""
+
+    def __init__(self) -> None:
+        self._state: Any = None
+        self._ranges: List[Tuple[int, int]] = []
+        self._advise: Any = None
+
+    def are_wanted(self, state: Any) -> bool:
+        """Whether a job shall tell which pages it has written to.
+
+        :param state: what the zygote knew when the job's process was forked off.
+        """
+        # It is not imported for this: with some security policies that is noted as an attempt at something evil. But
+        # ansible-core's `basic` imports it, too.
+        ctypes: Any = sys.modules.get('ctypes')
+        if self._advise is None and ctypes is not None and sys.platform.startswith('linux'):
+            self._advise = ctypes.PyDLL(None).madvise
+            self._advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        return self._advise is not None and self._state != state
+
+    @staticmethod
+    def observe() -> 'Observation':
+        """Begin to observe this process: a job begins now."""
+        return Observation()
+
+    def learn(self, state: Any, told: bytes) -> None:
+        """Take what a job tells, by :meth:`Observation.told`."""
+        numbers = array.array('Q', told)
+        self._state, self._ranges = state, list(zip(numbers[::2], numbers[1::2]))
+
+    def copy(self) -> None:
+        """Have the pages copied that the last jobs wrote to. A kernel that cannot do that does nothing."""
+        for address, size in self._ranges:
+            self._advise(address, size, _POPULATE_WRITE)
+
+
+class Observation:
+    """Of what a process writes to, from now on."""
+
+    def __init__(self) -> None:
+        self._before = own_pages()
+
+    def told(self) -> bytes:
+        """Return what it has written to so far, for the zygote; b'' if that cannot be told."""
+        return as_ranges(own_pages() - self._before)
+
+
+def own_pages() -> Set[int]:
+    """Return the numbers of the pages that this process has to itself; none if that cannot be told.
+
+    In a forked process these are what it has written to since then, and what its parent has.
+    """
+    found: Set[int] = set()
+    try:
+        with open('/proc/self/maps') as maps, open('/proc/self/pagemap', 'rb', buffering=0) as pagemap:
+            areas = [[int(end, 16) for end in line.split()[0].split('-')] for line in maps if ' rw-p ' in line]
+            for start, stop in areas:
+                first = start // _PAGE_SIZE
+                pagemap.seek(first * 8)
+                entries = array.array('Q', pagemap.read((stop - start) // _PAGE_SIZE * 8))
+                found.update(first + index for index, entry in enumerate(entries) if entry & _ALL == _WANTED)
+    except (OSError, ValueError):
+        return set()
+    return found
+
+
+def as_ranges(pages: Iterable[int]) -> bytes:
+    """Return where pages are: addresses and sizes in bytes, one after the other."""
+    runs: List[List[int]] = []
+    for page in sorted(pages)[:_MAX_COPIED]:
+        if runs and page == runs[-1][1]:
+            runs[-1][1] += 1
+        else:
+            runs.append([page, page + 1])
+    return array.array('Q', [size * _PAGE_SIZE for start, stop in runs for size in (start, stop - start)]).tobytes()

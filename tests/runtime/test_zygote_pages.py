@@ -1,0 +1,126 @@
+"""Memory that jobs write to is copied for the next one while that waits; what they find there stays what it was."""
+
+import array
+import ctypes
+import mmap
+import os
+import sys
+
+import pytest
+
+from mitogen.zygote import pages
+from tests.harness.processes import wait_until
+from tests.runtime.test_zygote import interpreter_id
+from tests.runtime.test_zygote_blank import lines, ready
+from tests.runtime.zygote_harness import INTERPRETERS, ZygoteClient
+
+PAGE = os.sysconf('SC_PAGE_SIZE')
+
+pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='of Linux')
+
+
+def numbers(told):
+    found = array.array('Q', told)
+    return list(zip(found[::2], found[1::2], strict=True))
+
+
+def test_pages_are_told_in_runs():
+    assert numbers(pages.as_ranges([])) == []
+    assert numbers(pages.as_ranges([9, 4, 5, 6])) == [(4 * PAGE, 3 * PAGE), (9 * PAGE, PAGE)]
+
+
+def test_no_more_is_told_than_is_worth_it():
+    assert sum(size for _, size in numbers(pages.as_ranges(range(0, 10000, 2)))) == 2048 * PAGE
+
+
+def in_child(func):
+    """Return what a function returns in a forked process: bytes."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.write(writer, func())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, 'rb') as file:
+        told = file.read()
+    os.waitpid(pid, 0)
+    return told
+
+
+@pytest.fixture
+def memory():
+    """Memory of ten pages that has been written to, and the address of its first page."""
+    content = mmap.mmap(-1, 10 * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    content.write(b'x' * (10 * PAGE))
+    return content, ctypes.addressof(ctypes.c_char.from_buffer(content))
+
+
+def test_a_process_tells_what_it_has_written_to(memory):
+    content, address = memory
+
+    def job():
+        content[0:1] = b'y'
+        observation = pages.WrittenPages.observe()
+        content[3 * PAGE:3 * PAGE + 1] = content[4 * PAGE:4 * PAGE + 1] = b'y'
+        assert content[7 * PAGE] == ord('x')
+        return observation.told()
+    told = numbers(in_child(job))
+    covered = {page for start, size in told for page in range(start // PAGE, (start + size) // PAGE)}
+    first = address // PAGE
+    assert covered.intersection(range(first, first + 10)) == {first + 3, first + 4}
+
+
+def test_what_was_learnt_is_copied_and_keeps_its_content(memory):
+    content, address = memory
+    known = pages.WrittenPages()
+    assert known.are_wanted('state')
+    # What is not there any more does not matter.
+    known.learn('state', array.array('Q', [1 << 40, PAGE, address + 2 * PAGE, 3 * PAGE]).tobytes())
+    assert not known.are_wanted('state') and known.are_wanted('other')
+
+    def job():
+        before = pages.own_pages()
+        known.copy()
+        own = pages.own_pages() - before
+        own.intersection_update(range(address // PAGE, address // PAGE + 10))
+        return b'%r %r' % (sorted(page - address // PAGE for page in own), content[:] == b'x' * (10 * PAGE))
+    assert in_child(job) == b'[2, 3, 4] True'
+
+
+def test_it_is_nothing_where_nobody_has_imported_ctypes(monkeypatch):
+    monkeypatch.delitem(sys.modules, 'ctypes')
+    assert not pages.WrittenPages().are_wanted('state')
+
+
+@pytest.fixture(params=sorted({INTERPRETERS[0], sys.executable, INTERPRETERS[-1]}), ids=interpreter_id)
+def zygote(request):
+    with ZygoteClient(request.param) as client:
+        yield client
+        assert client.logs == []
+
+
+#: A thousand pages, which each job finds as they were, and writes to.
+DATA = 'import ctypes\ncontent = bytearray(b"x") * (1000 * %d)\n' % PAGE
+WRITES = ('import data\nassert data.content.count(b"x") == len(data.content)\n'
+          'data.content[:] = b"y" * len(data.content)\nprint("done")\n')
+
+
+def kib_of_its_own(pid):
+    with open('/proc/%d/smaps_rollup' % pid) as file:
+        return next(int(line.split()[1]) for line in file if line.startswith('Private_Dirty:'))
+
+
+def test_the_process_that_waits_has_what_the_jobs_before_wrote_to(zygote):
+    def run():
+        assert lines(zygote.script(WRITES, {'data.py': DATA}, preload=['data'])) == ['done']
+
+    def has_them():
+        run()
+        return kib_of_its_own(ready(zygote)) > 1000 * PAGE // 1024
+    for _ in range(3):
+        run()
+    assert kib_of_its_own(ready(zygote)) < 1000 * PAGE // 1024
+    wait_until(has_them, 10, 'a process to have the pages that the jobs before it have written to')
+    run()
