@@ -1,7 +1,11 @@
 """Files that were read when the process of a context was started: its environment, limits and groups came from them."""
 
 import os
-from typing import Any, Dict, Iterable
+import pwd
+from typing import Any, Dict, Iterable, List, Optional, Set
+
+#: In this one only what is said of a few accounts matters.
+GROUPS = '/etc/group'
 
 
 class Sources:
@@ -13,12 +17,22 @@ class Sources:
     def __init__(self, paths: Iterable[str]) -> None:
         self._paths = [os.path.expanduser(path) for path in paths]
         self._seen = self._look()
+        self._groups = groups_that_matter() if GROUPS in self._paths else None
         self._outdated = False
 
     def are_outdated(self) -> bool:
         """Whether one of them has changed; once they have, it stays so."""
-        self._outdated = self._outdated or self._look() != self._seen
+        if not self._outdated:
+            found = self._look()
+            if found != self._seen:
+                self._outdated = not self._are_alike(found)
+                self._seen = found
         return self._outdated
+
+    def _are_alike(self, found: Dict[str, Any]) -> bool:
+        """Whether nothing has changed but groups of others."""
+        changed = {path for path in {*found, *self._seen} if found.get(path) != self._seen.get(path)}
+        return changed == {GROUPS} and self._groups is not None and self._groups == groups_that_matter()
 
     def _look(self) -> Dict[str, Any]:
         marks: Dict[str, Any] = {}
@@ -30,6 +44,33 @@ class Sources:
                 continue  # it is a file, or not there
             marks.update((name, _mark(name)) for name in [os.path.join(path, name) for name in names])
         return marks
+
+
+def groups_that_matter() -> Optional[List[bytes]]:
+    """Return what the file of groups says of this account and of the one that it was entered from.
+
+    None if that one is not known: other programs than sudo and doas do not tell.
+    """
+    before = os.environ.get('SUDO_USER') or os.environ.get('DOAS_USER')
+    if not before:
+        return None
+    try:
+        accounts = [pwd.getpwuid(os.getuid()), pwd.getpwnam(before)]
+        with open(GROUPS, 'rb') as file:
+            return lines_of(file.read(), {os.fsencode(account.pw_name) for account in accounts},
+                            {b'%d' % account.pw_gid for account in accounts})
+    except (KeyError, OSError):
+        return None
+
+
+def lines_of(content: bytes, names: Set[bytes], numbers: Set[bytes]) -> List[bytes]:
+    """Return the lines for the groups that have one of these numbers, or one of these names among their members."""
+    found = []
+    for line in content.splitlines():
+        fields = line.split(b':')
+        if len(fields) != 4 or fields[2] in numbers or not names.isdisjoint(fields[3].split(b',')):
+            found.append(line)
+    return found
 
 
 def _mark(path: str) -> Any:
