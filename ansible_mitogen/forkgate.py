@@ -2,7 +2,8 @@
 
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -22,6 +23,7 @@ class ForkGate:
         self._changed = threading.Condition()
         self._one_fork = threading.Lock()
         self._at_work = 0
+        self._quiet_since = time.monotonic()
         self._is_closed = False
 
     def enter(self) -> None:
@@ -35,6 +37,30 @@ class ForkGate:
         """Stop working: from here to the next `enter` the thread holds no lock and takes none."""
         with self._changed:
             self._at_work -= 1
+            self._quiet_since = time.monotonic()
+            self._changed.notify_all()
+
+    def enter_when_quiet(self, seconds: float, is_wanted: Callable[[], bool]) -> bool:
+        """Begin to work when nobody else has been at work for some time.
+
+        :param is_wanted: whether to wait on; asked again after each change, of which :meth:`note` tells.
+        :returns: whether it began. Else it is not wanted any more.
+        """
+        with self._changed:
+            while is_wanted():
+                remaining = self._quiet_since + seconds - time.monotonic()
+                if self._at_work or self._is_closed:
+                    self._changed.wait()
+                elif remaining > 0:
+                    self._changed.wait(remaining)
+                else:
+                    self._at_work += 1
+                    return True
+        return False
+
+    def note(self) -> None:
+        """Have those who wait for quiet ask again whether they are wanted."""
+        with self._changed:
             self._changed.notify_all()
 
     @contextmanager

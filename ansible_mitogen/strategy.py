@@ -5,6 +5,7 @@ from typing import Any
 from ansible.utils.display import Display
 
 from ansible_mitogen import hooks, link
+from ansible_mitogen.hooks.modules_ahead import outlook
 from ansible_mitogen.hooks.warm_up import prepare_task
 from ansible_mitogen.mux.api import MuxError
 from ansible_mitogen.stock_name import use_stock_name
@@ -30,14 +31,17 @@ class MitogenStrategy:
         # Before ansible-core 2.19 the one that prints is not among the others.
         callbacks = (getattr(tqm, '_stdout_callback', None), *(getattr(tqm, '_callback_plugins', None) or ()))
         use_stock_name(type(self), MitogenStrategy, getattr(iterator, '_play', None), callbacks)
+        outlook.begin_play(getattr(iterator, '_blocks', ()))
         try:
             return super().run(iterator, *args, **kwargs)  # type: ignore[misc]
         finally:
+            outlook.end_play()
             if getattr(getattr(iterator, '_play', None), 'serial', None):
                 _close_connections(_forks(self._tqm))  # type: ignore[attr-defined]
 
     def _queue_task(self, host: Any, task: Any, *args: Any, **kwargs: Any) -> Any:
         prepare_task(task)
+        outlook.note_task(task)
         return super()._queue_task(host, task, *args, **kwargs)  # type: ignore[misc]
 
 

@@ -15,6 +15,7 @@ from ansible_mitogen.hooks.module_imports import ModuleImports
 from ansible_mitogen.hooks.module_kinds import ModuleKinds
 from ansible_mitogen.hooks.module_mends import CommandSpawn, CommandWaits
 from ansible_mitogen.hooks.module_zips import ModuleZips
+from ansible_mitogen.hooks.modules_ahead import ModulesAhead
 from ansible_mitogen.hooks.option_names import OptionNames
 from ansible_mitogen.hooks.option_values import OptionValues
 from ansible_mitogen.hooks.permissions import Permissions
@@ -32,10 +33,12 @@ display = Display()
 #: Names of hooks to leave out, separated by commas, or ``all``.
 SWITCH_OFF = 'MITOGEN_DISABLE_HOOKS'
 
+_threads = WorkerThreads()
+
 #: In the order in which they are installed: the connections before those who watch which are chosen.
 HOOKS: tuple[Hook, ...] = (
-    EarlyStart(), ConnectionChoice(), ConnectionVariables(), WorkerThreads(), FactCleaning(), ModuleImports(),
-    ModuleKinds(), ModuleZips(), TemplateCode(), OptionNames(), OptionValues(), PlainKeywords(), WarmUp(),
+    EarlyStart(), ConnectionChoice(), ConnectionVariables(), _threads, FactCleaning(), ModuleImports(), ModuleKinds(),
+    ModuleZips(), ModulesAhead(_threads), TemplateCode(), OptionNames(), OptionValues(), PlainKeywords(), WarmUp(),
     StrategyChoice(), MakeFolder(), RemoveFolder(), Permissions(), UnchangedCopy(), CommandWaits(), CommandSpawn())
 
 _installed_by = 0

@@ -69,6 +69,9 @@ class WorkerThreads(Hook):
     replaces = 'ansible.plugins.strategy.WorkerProcess'
     loss = 'each task of each host is a forked process'
 
+    #: Where threads come and go, once it is installed; None if tasks run in forked processes.
+    gate: ForkGate | None = None
+
     def unfit_reason(self) -> str:
         """Return why it cannot be installed here, '' if it can."""
         if not _is_wanted():
@@ -85,7 +88,7 @@ class WorkerThreads(Hook):
     def install(self, forks: int) -> None:
         """Put the model of workers in the place of ansible-core's class, and make shared code safe for threads."""
         if _is_wanted():
-            _install()
+            self.gate = _install()
         else:
             display.vvv('MITOGEN: tasks run in forked processes: %s' % _why_not_wanted())
 
@@ -140,7 +143,7 @@ def _intercept() -> Any:
     return getattr(_jinja_plugins, 'JinjaPluginIntercept', None)
 
 
-def _install() -> None:
+def _install() -> ForkGate:
     # Imported late: they need what ansible-core has from 2.19 on.
     from ansible_mitogen.workers import placement, plugins
     from ansible_mitogen.workers.arrivals import Arrivals, WakingTime
@@ -174,6 +177,7 @@ def _install() -> None:
     task_executor.time = _Pauses()
     display._final_q = ThreadOutput()
     sys.stdout, sys.stderr = ThreadStdio(sys.stdout, 'stdout'), ThreadStdio(sys.stderr, 'stderr')
+    return gate
 
 
 def _noting_results(stock_init: Callable[..., None], arrivals: Any) -> Callable[..., None]:

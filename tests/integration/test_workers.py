@@ -1,6 +1,7 @@
 """Tasks in threads: plugins that know nothing of threads, and what needs a process of its own."""
 
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -409,3 +410,25 @@ def test_processes_are_forked_while_threads_are_busy(local: Project) -> None:
     '''), '        ') for number in range(6))
     run = local.play(tasks, Engine('free', 'mitogen_free', True, MITOGEN.settings), arguments=['-vvv']).assert_ok()
     assert len(run.results) == 12 * 2 * len(HOSTS)
+
+
+def test_modules_of_tasks_to_come_are_built_while_a_task_waits(local: Project, tmp_path: Path) -> None:
+    def play(engine: Engine) -> set[str]:
+        run = local.play(f'''
+            - name: waits
+              command: sleep 2
+            - name: built
+              debug: {{msg: "{{{{ query('pipe', 'ls {tmp_path}/ansible-local-*/ansiballz_cache')[0].split() }}}}"}}
+            - name: skipped
+              stat: {{path: /}}
+              when: false
+            - name: debug does not run a module
+              debug:
+            - name: wants it
+              lineinfile: {{path: /etc/hostname, regexp: nothing, state: absent}}
+        ''', engine, hosts='web1', env={'ANSIBLE_LOCAL_TEMP': str(tmp_path)}).assert_ok()
+        # Nothing of it is there at the end, whoever has built it.
+        assert not list(tmp_path.glob('ansible-local-*'))
+        return {name.split('-')[0] for name in run.task('built').result['msg'] if not name.endswith('.lock')}
+    assert play(STOCK) == {'ansible.modules.command'}
+    assert play(MITOGEN) == {'ansible.modules.command', 'ansible.modules.stat', 'ansible.modules.lineinfile'}
