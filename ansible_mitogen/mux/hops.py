@@ -63,6 +63,8 @@ class Entry:
         self.when_gone: list[Callable[[], None]] = []
         #: What is known of other interpreters: path -> whether it is the context's own.
         self.same_interpreter: dict[str, bool] = {}
+        #: Names of modules that its zygote has been told to import.
+        self.preloaded: set[str] = set()
         #: Home folders there, by account, as long as the accounts do not change.
         self.homes: dict[str, str] = {}
         self._accounts = 0

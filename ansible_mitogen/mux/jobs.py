@@ -55,18 +55,21 @@ def command_payload(job: int, fields: dict[str, Any], executable: str) -> dict[s
 _ARGUMENTS = ('module_fqn', 'params', 'profile', 'style', 'rlimit_nofile', 'date_time', 'extensions', 'mends')
 
 
-def module_payload(job: int, fields: dict[str, Any], bundle: Bundle) -> dict[str, Any]:
+def module_payload(job: int, fields: dict[str, Any], bundle: Bundle, entry: Entry) -> dict[str, Any]:
     """Return the RUN payload for a MODULE request.
 
     :param bundle: with all that the module needs, and the other one if there is one.
+    :param entry: the context that it is for, which is told once what it is to preload.
     """
-    entry, args = ENTRY, {name: fields[name] for name in _ARGUMENTS}
+    preload = [name for name in bundle.preload if name not in entry.preloaded]
+    entry.preloaded.update(preload)
+    function, args = ENTRY, {name: fields[name] for name in _ARGUMENTS}
     other = fields['other']
     if other is not None:
-        entry = EITHER_ENTRY
+        function = EITHER_ENTRY
         args = {'usual': args, 'other': {name: other[name] for name in _ARGUMENTS}, 'unchanged': other['unchanged']}
-    return {'job': job, 'kind': 'module', 'members': bundle.ranges, 'entry': entry, 'args': args,
-            'preload': bundle.preload, 'env': fields['env'], 'cwd': fields['cwd'], 'umask': None}
+    return {'job': job, 'kind': 'module', 'members': bundle.ranges, 'entry': function, 'args': args,
+            'preload': preload, 'env': fields['env'], 'cwd': fields['cwd'], 'umask': None}
 
 
 class Job:

@@ -210,7 +210,8 @@ class Service:
             self._router.send(first_hop.context_id, handles.PUSH_CODE, push)
             exchange.usage.sent += len(push['blob'])
         job.count(pushes)
-        self._start(job, jobs.module_payload(job.number, fields, bundle), exchange, round_trips + 1, asked, fields)
+        payload = jobs.module_payload(job.number, fields, bundle, entry)
+        self._start(job, payload, exchange, round_trips + 1, asked, fields)
 
     def _start(self, job: jobs.Job, payload: dict[str, Any], exchange: Exchange, round_trips: int, asked: Entry,
                fields: dict[str, Any]) -> None:

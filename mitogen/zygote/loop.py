@@ -257,8 +257,8 @@ class Zygote:
     def _give(self, process: Process, unfit: List[str]) -> None:
         """Hand the job to the process that waits for one, if it knows enough, or else to one that is forked now."""
         job = process.job
-        # It is there already, in a file.
-        request = dict(job.request, stdin=None)
+        # The one is there already, in a file, the other has been done.
+        request = dict(job.request, stdin=None, preload=None)
         order = payload.encode([request, job.scratch, unfit])
         state = self._state()
         self._steady, self._last_state = state == self._last_state, state

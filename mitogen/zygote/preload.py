@@ -94,6 +94,7 @@ class Preloader:
         self._stamp: Tuple[Any, ...] = ()
         self._stamp_time = 0.0
         self._environ: Set[bytes] = set()
+        self._answer: Any = None
         #: Changes with what is imported.
         self.version = 0
         self._forget()
@@ -107,7 +108,10 @@ class Preloader:
 
     def note(self, found: Mapping[str, bool]) -> None:
         """Remember modules that a child found, to import (if true) or compile here should another job have them."""
-        self._wanted.update((name, imported) for name, imported in found.items() if name not in self._loaded)
+        new = {name: imported for name, imported in found.items() if name not in self._loaded}
+        if new:
+            self._wanted.update(new)
+            self._answer = None
 
     def prepare(self, request: Mapping[str, Any]) -> List[str]:
         """Import and compile what may be and is not yet, for a request whose members the finder serves.
@@ -118,6 +122,17 @@ class Preloader:
         Returns the modules imported here that do not suit the job, which must drop them.
         """
         self._discard_if_stale()
+        members = self._finder.members
+        if self._answer is not None:
+            asked, version, answer = self._answer
+            if version == self.version and asked[0] is members and asked[1:] == _asked(request):
+                return list(answer)
+        unfit = self._unfit(request)
+        # It is kept with the members, and so their identity says all.
+        self._answer = (members, *_asked(request)), self.version, unfit
+        return list(unfit)
+
+    def _unfit(self, request: Mapping[str, Any]) -> List[str]:
         if self._overridden():
             return self._all_names()
         entry = request['entry'].partition(':')[0]
@@ -201,6 +216,10 @@ class Preloader:
                     site.addsitedir(folder)  # takes up new .pth files, and a folder that is new itself
         sys.path_importer_cache.clear()
         return any(PathFinder.find_spec(name, path) is not None for name, path in self._missing.items())
+
+
+def _asked(request: Mapping[str, Any]) -> Tuple[Any, ...]:
+    return request['entry'], request.get('preload'), request.get('env')
 
 
 _dropped: List[Any] = []

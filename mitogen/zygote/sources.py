@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import stat
 from typing import Any, Dict, Iterable, List, Optional, Set
 
 #: In this one only what is said of a few accounts matters.
@@ -37,12 +38,15 @@ class Sources:
     def _look(self) -> Dict[str, Any]:
         marks: Dict[str, Any] = {}
         for path in self._paths:
-            marks[path] = _mark(path)
+            found = _status(path)
+            marks[path] = _mark(found)
+            if found is None or not stat.S_ISDIR(found.st_mode):
+                continue
             try:
                 names = os.listdir(path)
             except OSError:
-                continue  # it is a file, or not there
-            marks.update((name, _mark(name)) for name in [os.path.join(path, name) for name in names])
+                continue  # this account may not read it
+            marks.update((name, _mark(_status(name))) for name in [os.path.join(path, name) for name in names])
         return marks
 
 
@@ -73,9 +77,12 @@ def lines_of(content: bytes, names: Set[bytes], numbers: Set[bytes]) -> List[byt
     return found
 
 
-def _mark(path: str) -> Any:
+def _status(path: str) -> Optional[os.stat_result]:
     try:
-        found = os.stat(path)
+        return os.stat(path)
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _mark(found: Optional[os.stat_result]) -> Any:
+    return found and (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

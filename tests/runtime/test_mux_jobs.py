@@ -87,7 +87,8 @@ def exchange() -> Any:
 @pytest.fixture
 def entry(router: Any) -> Any:
     info = {'zygote_id': 2, 'executable': '/usr/bin/python3'}
-    entry = SimpleNamespace(context=SimpleNamespace(router=router, info=info, name='web1', context_id=1), busy=0)
+    entry = SimpleNamespace(context=SimpleNamespace(router=router, info=info, name='web1', context_id=1), busy=0,
+                            preloaded=set())
     entry.accounts_are = lambda mark: setattr(entry, 'accounts', mark)
     entry.retired = []
     entry.take = lambda: setattr(entry, 'busy', entry.busy + 1)
@@ -124,12 +125,22 @@ def test_large_input_comes_from_a_file_that_is_removed(tmp_path: Any, argv: Any,
     assert not (tmp_path / 'in').exists()
 
 
-def test_a_module_is_described_by_its_members() -> None:
-    asked = jobs.module_payload(7, MODULE, Bundle([0, 1, 2, 5], frozenset(['ansible.module_utils.basic'])))
+def test_a_module_is_described_by_its_members(entry: Any) -> None:
+    asked = jobs.module_payload(7, MODULE, Bundle([0, 1, 2, 5], frozenset(['ansible.module_utils.basic'])), entry)
     assert asked['members'] == [[0, 2], [5, 5]]
     assert asked['preload'] == ['ansible.module_utils.basic']
     assert asked['args']['module_fqn'] == 'ansible.modules.ping'
     assert payload.decode(payload.encode(asked)) == asked
+
+
+def test_a_context_is_told_once_what_to_preload(entry: Any) -> None:
+    bundle = Bundle([0], frozenset(['ansible.module_utils.' + name for name in ('basic', 'urls', 'facts')]))
+    preloads = []
+    for learnt in ([], ['ansible.module_utils.urls'], ['ansible.module_utils.urls', 'ansible.module_utils.facts']):
+        bundle.learn(learnt)
+        preloads.append(jobs.module_payload(7, MODULE, bundle, entry)['preload'])
+    assert preloads == [['ansible.module_utils.basic'], ['ansible.module_utils.urls'], ['ansible.module_utils.facts']]
+    assert jobs.module_payload(7, MODULE, bundle, entry)['preload'] == []
 
 
 def test_a_result_becomes_the_answer(router: Any, exchange: Any, entry: Any, job: Any) -> None:
