@@ -18,10 +18,11 @@ class Blank:
     :param sock: leads to it.
     :param report: memory that is shared with it.
     :param state: what the zygote knew when it was forked.
+    :param tells: it will tell which memory its job has written to.
     """
 
-    def __init__(self, pid: int, sock: socket.socket, report: Report, state: Any) -> None:
-        self.pid, self.report, self.state = pid, report, state
+    def __init__(self, pid: int, sock: socket.socket, report: Report, state: Any, tells: bool) -> None:
+        self.pid, self.report, self.state, self.tells = pid, report, state, tells
         self._sock = sock
 
     def give(self, stdio: List[int], order: bytes) -> bool:

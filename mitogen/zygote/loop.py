@@ -270,6 +270,8 @@ class Zygote:
             waiting = self._fork(ahead=False)
             if not waiting.give(process.stdio, order):
                 raise ChildProcessError('its process has gone')
+        if waiting.tells:
+            self._pages.learn_own()
         job.pid, process.pid, process.report = waiting.pid, waiting.pid, waiting.report
         process.state = waiting.state
 
@@ -296,7 +298,7 @@ class Zygote:
                 raise
             if not pid:
                 self._live(theirs, report, pages is not None and not tells, tells)
-        return blank.Blank(pid, ours, report, state)
+        return blank.Blank(pid, ours, report, state, tells)
 
     def _live(self, sock: socket.socket, report: Report, copies: bool, tells: bool) -> NoReturn:
         """Be the process of a job.
@@ -387,7 +389,9 @@ class Zygote:
             try:
                 self._blank = self._fork(ahead=True)
             except OSError:
-                pass  # the next job will say so, if it lasts
+                return  # the next job will say so, if it lasts
+            if self._pages is not None:
+                self._pages.copy_own()
 
     def _close_output(self, process: Process, fd: int) -> None:
         self._selector.unregister(fd)

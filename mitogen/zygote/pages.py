@@ -28,6 +28,7 @@ class WrittenPages:
     def __init__(self) -> None:
         self._state: Any = None
         self._ranges: List[Tuple[int, int]] = []
+        self._own_ranges: List[Tuple[int, int]] = []
         self._advise: Any = None
 
     def are_wanted(self, state: Any) -> bool:
@@ -50,12 +51,25 @@ class WrittenPages:
 
     def learn(self, state: Any, told: bytes) -> None:
         """Take what a job tells, by :meth:`Observation.told`."""
-        numbers = array.array('Q', told)
-        self._state, self._ranges = state, list(zip(numbers[::2], numbers[1::2]))
+        self._state, self._ranges = state, _ranges(told)
+
+    def learn_own(self) -> None:
+        """Take note of what the zygote itself has written to since it forked the process off that waited until now.
+
+        That process must not have ended: then all that they had in common is the zygote's own.
+        """
+        self._own_ranges = _ranges(as_ranges(own_pages()))
 
     def copy(self) -> None:
         """Have the pages copied that the last jobs wrote to. A kernel that cannot do that does nothing."""
-        for address, size in self._ranges:
+        self._copy(self._ranges)
+
+    def copy_own(self) -> None:
+        """The same, in the zygote, for what it writes to itself when a job comes."""
+        self._copy(self._own_ranges)
+
+    def _copy(self, ranges: List[Tuple[int, int]]) -> None:
+        for address, size in ranges:
             self._advise(address, size, _POPULATE_WRITE)
 
 
@@ -68,6 +82,11 @@ class Observation:
     def told(self) -> bytes:
         """Return what it has written to so far, for the zygote; b'' if that cannot be told."""
         return as_ranges(own_pages() - self._before)
+
+
+def _ranges(told: bytes) -> List[Tuple[int, int]]:
+    numbers = array.array('Q', told)
+    return list(zip(numbers[::2], numbers[1::2]))
 
 
 def own_pages() -> Set[int]:

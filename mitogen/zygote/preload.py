@@ -105,10 +105,13 @@ class Preloader:
         self._refused: Set[Tuple[str, bytes]] = set()
         self._missing: Dict[str, Optional[List[str]]] = {}
         self._files: Dict[str, Any] = {}
+        # What a child told of, as it was when it was dealt with: whether it was imported, and its source.
+        self._seen: Dict[str, Tuple[bool, bytes]] = {}
 
     def note(self, found: Mapping[str, bool]) -> None:
         """Remember modules that a child found, to import (if true) or compile here should another job have them."""
-        new = {name: imported for name, imported in found.items() if name not in self._loaded}
+        new = {name: imported for name, imported in found.items()
+               if name not in self._loaded and (name not in self._seen or self._seen[name][0] != imported)}
         if new:
             self._wanted.update(new)
             self._answer = None
@@ -140,8 +143,13 @@ class Preloader:
         self._tolerated = getattr(sys.modules.get(entry), 'TOLERATED', ())
         for name in request.get('preload') or ():
             self._import(name)
+        self._wanted.update((name, imported) for name, (imported, _) in self._seen.items() if name not in self._wanted)
         for name in [name for name in self._wanted if self._finder.path_of(name)]:
-            if self._wanted.pop(name):
+            seen = self._wanted.pop(name), self._finder.members[self._finder.path_of(name) or '']
+            if self._seen.get(name) == seen:
+                continue
+            self._seen[name] = seen
+            if seen[0]:
                 self._import(name)
             try:
                 self._finder.find_spec(name).loader.get_code()  # type: ignore[union-attr]

@@ -89,6 +89,38 @@ def test_what_was_learnt_is_copied_and_keeps_its_content(memory):
     assert in_child(job) == b'[2, 3, 4] True'
 
 
+def test_the_zygote_copies_what_it_wrote_to_itself(memory):
+    content, address = memory
+    known = pages.WrittenPages()
+    assert known.are_wanted('state')
+    first = address // PAGE
+
+    def waiting(pipe):
+        """Fork a process that lives until the other end of the pipe is closed."""
+        pid = os.fork()
+        if not pid:
+            os.close(pipe[1])
+            os.read(pipe[0], 1)
+            os._exit(0)
+        os.close(pipe[0])
+        return pid, pipe[1]
+
+    def own():
+        return sorted(pages.own_pages().intersection(range(first, first + 10)))
+    one = waiting(os.pipe())
+    content[5 * PAGE:5 * PAGE + 1] = b'y'
+    known.learn_own()
+    other = waiting(os.pipe())
+    assert own() == []
+    known.copy_own()
+    assert own() == [first + 5]
+    assert content[:] == b'x' * (5 * PAGE) + b'y' + b'x' * (5 * PAGE - 1)
+    # The later one has the earlier one's pipe open, too.
+    for pid, pipe in (other, one):
+        os.close(pipe)
+        os.waitpid(pid, 0)
+
+
 def test_it_is_nothing_where_nobody_has_imported_ctypes(monkeypatch):
     monkeypatch.delitem(sys.modules, 'ctypes')
     assert not pages.WrittenPages().are_wanted('state')
