@@ -1,6 +1,7 @@
 """Processes that are forked before it is known what for: a fork takes longer than to be told."""
 
 import os
+import select
 import signal
 import socket
 import struct
@@ -8,6 +9,8 @@ from typing import Any, List, Tuple
 
 from mitogen.zygote.processes import Report, file_with
 
+#: Seconds for the answer of the last job to leave the machine.
+_PAUSE = 0.002
 _FDS = struct.Struct('=4i')
 
 
@@ -55,6 +58,14 @@ class Blank:
             os.waitpid(self.pid, 0)
         except OSError:
             return  # it has ended, and was waited for
+
+
+def is_idle(sock: socket.socket) -> bool:
+    """Whether no job is given to the forked process in the time in which the answer of the last one is on its way.
+
+    On a machine with few processors whoever passes on that answer would have to wait.
+    """
+    return not select.select([sock], [], [], _PAUSE)[0]
 
 
 def wait(sock: socket.socket) -> Tuple[List[int], bytes]:

@@ -309,7 +309,7 @@ class Zygote:
         code = 127
         try:
             child.leave_zygote(sock.fileno(), self._handled)
-            if copies:
+            if copies and blank.is_idle(sock):
                 self._pages.copy()
             stdio, order = blank.wait(sock)
             observation = self._pages.observe() if tells else None
