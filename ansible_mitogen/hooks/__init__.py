@@ -21,6 +21,7 @@ from ansible_mitogen.hooks.option_values import OptionValues
 from ansible_mitogen.hooks.permissions import Permissions
 from ansible_mitogen.hooks.plain_keywords import PlainKeywords
 from ansible_mitogen.hooks.remove_folder import RemoveFolder
+from ansible_mitogen.hooks.ssh_arguments import SshArguments
 from ansible_mitogen.hooks.strategy_choice import StrategyChoice
 from ansible_mitogen.hooks.template_code import TemplateCode
 from ansible_mitogen.hooks.unchanged_copy import UnchangedCopy
@@ -38,8 +39,9 @@ _threads = WorkerThreads()
 #: In the order in which they are installed: the connections before those who watch which are chosen.
 HOOKS: tuple[Hook, ...] = (
     EarlyStart(), ConnectionChoice(), ConnectionVariables(), _threads, FactCleaning(), ModuleImports(), ModuleKinds(),
-    ModuleZips(), ModulesAhead(_threads), TemplateCode(), OptionNames(), OptionValues(), PlainKeywords(), WarmUp(),
-    StrategyChoice(), MakeFolder(), RemoveFolder(), Permissions(), UnchangedCopy(), CommandWaits(), CommandSpawn())
+    ModuleZips(), ModulesAhead(_threads), TemplateCode(), OptionNames(), OptionValues(), PlainKeywords(),
+    SshArguments(), WarmUp(), StrategyChoice(), MakeFolder(), RemoveFolder(), Permissions(), UnchangedCopy(),
+    CommandWaits(), CommandSpawn())
 
 _installed_by = 0
 

@@ -21,26 +21,49 @@ _NAMES = frozenset([
 _OF_TEMPLATE = re.compile(r'\{|\A#')
 
 
-def _is_boolean(value: Any) -> bool:
-    return type(value) is bool
+#: There is something to work out: the stock method is asked.
+_ASK = object()
+
+#: Returns what a value is worth, or :data:`_ASK`.
+_Worth = Callable[[Any], Any]
 
 
-def _is_integer(value: Any) -> bool:
-    return type(value) is int
+def _boolean(value: Any) -> Any:
+    return value if type(value) is bool else _ASK
 
 
-def _is_plain_text(value: Any) -> bool:
+def _integer(value: Any) -> Any:
+    return value if type(value) is int else _ASK
+
+
+def _number(value: Any) -> Any:
+    return float(value) if type(value) in (int, float) else _ASK
+
+
+def _plain_text(value: Any) -> Any:
     # A text that ansible-core has tagged says where it is from.
-    return (type(value) is str or type(value).__name__ == '_AnsibleTaggedStr') and not _OF_TEMPLATE.search(value)
+    is_text = type(value) is str or type(value).__name__ == '_AnsibleTaggedStr'
+    return value if is_text and not _OF_TEMPLATE.search(value) else _ASK
 
 
-def _is_empty_list(value: Any) -> bool:
-    return type(value) is list and not value
+def _empty_list(value: Any) -> Any:
+    # A list of its own, as the template engine would give.
+    return [] if type(value) is list and not value else _ASK
 
 
-#: Which values stay what they are, by the name that the type of a keyword has.
-_PLAIN: dict[str, Callable[[Any], bool]] = {
-    'bool': _is_boolean, 'int': _is_integer, 'string': _is_plain_text, 'list': _is_empty_list}
+def _static(value: Any) -> Any:
+    """A keyword that is never a template stays what it is; one that looks like a template has a warning."""
+    items = value if type(value) is list else [value]
+    return _ASK if any(_plain_text(item) is _ASK for item in items) else base.Sentinel
+
+
+def _ask(value: Any) -> Any:
+    return _ASK
+
+
+#: What tells the worth of a value, by the name that the type of a keyword has.
+_WORTH: dict[str, _Worth] = {
+    'bool': _boolean, 'int': _integer, 'float': _number, 'string': _plain_text, 'list': _empty_list}
 
 
 class PlainKeywords(Hook):
@@ -77,29 +100,45 @@ def _is_wanted() -> bool:
 
 def taking_plain_ones(stock_validate: Callable[..., Any]) -> Callable[..., Any]:
     """Return a method that asks `stock_validate` only about keywords that hold something to work out."""
-    plain_of: dict[type, dict[str, Callable[[Any], bool] | None]] = {}
+    known: dict[type, dict[str, _Worth | None]] = {}
 
     @functools.wraps(stock_validate)
     def post_validate_attribute(self: Any, name: str, *, templar: Any) -> Any:
         kind = type(self)
-        plain = plain_of.get(kind)
-        if plain is None:
-            plain = plain_of[kind] = _plain_keywords(kind)
-        if name in plain:
+        keywords = known.get(kind)
+        if keywords is None:
+            keywords = known[kind] = _plain_keywords(kind)
+        if name in keywords:
+            worth = keywords[name]
+            if worth is None:
+                return base.Sentinel
             value = getattr(self, name)
             if value is None:
                 return base.Sentinel
-            is_plain = plain[name]
-            if is_plain is not None and is_plain(value):
-                # A list of its own, as the template engine would give.
-                return [] if is_plain is _is_empty_list else value
+            answer = worth(value)
+            if answer is not _ASK:
+                return answer
         return stock_validate(self, name, templar=templar)
 
     return post_validate_attribute
 
 
-def _plain_keywords(kind: Any) -> dict[str, Callable[[Any], bool] | None]:
-    """Return the keywords of a class that may be unset, each with what tells if its value stays as it is."""
-    validates = kind._post_validate_object and not issubclass(kind, IncludeRole)
-    return {name: _PLAIN.get(attribute.isa) if validates and not hasattr(kind, '_post_validate_' + name) else None
-            for name, attribute in kind.fattributes.items() if not attribute.static and not attribute.required}
+def _plain_keywords(kind: Any) -> dict[str, _Worth | None]:
+    """Return the keywords of a class that may be unset, each with what tells its worth.
+
+    None for those that are not looked at, whatever they hold: their values are inherited by others, which look at them.
+    """
+    keywords: dict[str, _Worth | None] = {}
+    for name, attribute in kind.fattributes.items():
+        if attribute.required:
+            continue
+        if attribute.static:
+            # That variables hold templates is no matter.
+            keywords[name] = _static if name != 'vars' else None
+        elif not kind._post_validate_object and not attribute.always_post_validate:
+            keywords[name] = None
+        elif hasattr(kind, '_post_validate_' + name) or issubclass(kind, IncludeRole):
+            keywords[name] = _ask
+        else:
+            keywords[name] = _WORTH.get(attribute.isa, _ask)
+    return keywords

@@ -1,6 +1,7 @@
 """Keywords of tasks are worth what they are worth by stock Ansible, whether the template engine was asked or not."""
 
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -8,6 +9,7 @@ pytest.importorskip('ansible', reason='needs ansible-core, which the environment
 
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook import base
+from ansible.playbook.block import Block
 from ansible.playbook.handler import Handler
 from ansible.playbook.loop_control import LoopControl
 from ansible.playbook.play import Play
@@ -24,7 +26,7 @@ tags: Any = pytest.importorskip('ansible._internal._datatag._tags', reason='ansi
 
 pytestmark = pytest.mark.every_core
 
-KINDS = [Task, Handler, TaskInclude, IncludeRole, PlayContext, LoopControl, Play]
+KINDS = [Task, Handler, TaskInclude, IncludeRole, PlayContext, LoopControl, Play, Block]
 
 #: For each keyword, as if a playbook had it, whatever its type is.
 VALUES = [
@@ -45,7 +47,13 @@ def tagged(value: Any) -> Any:
 
 
 def outcome(kind: Any, name: str, value: Any, validate: Any) -> object:
-    """What a keyword is worth, with its tags, or the error; and whether a list is the one that was there before."""
+    """What a keyword is worth, with its tags, or the error; if a list is the one that was there; and the warnings."""
+    warnings: list[str] = []
+    with mock.patch.object(base.display, 'warning', warnings.append):
+        return worth(kind, name, value, validate), warnings
+
+
+def worth(kind: Any, name: str, value: Any, validate: Any) -> object:
     thing = kind()
     setattr(thing, '_' + name, value)
     thing._squashed = True
@@ -80,7 +88,7 @@ def test_ansible_is_asked_about_what_may_be_a_template_only() -> None:
     for name in ('ignore_errors', 'become_user', 'tags', 'throttle', 'become', 'async_val', 'any_errors_fatal', 'when',
                  'action', 'args', 'vars'):
         validate(task, name, templar=None)
-    assert asked == ['ignore_errors', 'become_user', 'tags', 'throttle', 'args', 'vars']
+    assert asked == ['ignore_errors', 'become_user', 'tags', 'throttle', 'args']
     task._action = 'command'
     assert validate(task, 'action', templar=None) == 'command'
 
