@@ -215,11 +215,12 @@ def test_another_request_gives_up_what_was_asked_for_ahead(
     context = client.open([local_hop()], no_dialogue)
     slow = Hop(('/bin/sleep', '61'), 'ssh web1', 'a')
     client.open_ahead([slow], no_dialogue)
-    wait_until(lambda: any('sleep 61' in process_table()[pid].command for pid in of_mux(owner.pid)
-                           if pid in process_table()), 10, 'the hop to be opened')
+    def sleeps() -> bool:
+        table = process_table()
+        return any('sleep 61' in table[pid].command for pid in of_mux(owner.pid) if pid in table)
+    wait_until(sleeps, 10, 'the hop to be opened')
     assert client.run_command(context, ['echo', 'on']).stdout == b'on\n'
-    wait_until(lambda: not any('sleep 61' in process_table()[pid].command for pid in of_mux(owner.pid)
-                               if pid in process_table()), 10, 'the hop to be given up')
+    wait_until(lambda: not sleeps(), 10, 'the hop to be given up')
     client.open_ahead([slow], no_dialogue)
     assert client.open([local_hop()], no_dialogue) == context
 
