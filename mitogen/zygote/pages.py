@@ -42,7 +42,7 @@ class WrittenPages:
         if self._advise is None and ctypes is not None and sys.platform.startswith('linux'):
             self._advise = ctypes.PyDLL(None).madvise
             self._advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-        return self._advise is not None and self._state != state
+        return self._advise is not None and self._state != state and not is_busy()
 
     @staticmethod
     def observe() -> 'Observation':
@@ -61,7 +61,10 @@ class WrittenPages:
         self._own_ranges = _ranges(as_ranges(own_pages()))
 
     def copy(self) -> None:
-        """Have the pages copied that the last jobs wrote to. A kernel that cannot do that does nothing."""
+        """Have the pages copied that the last jobs wrote to, if the machine has nothing else to do.
+
+        A kernel that cannot do that does nothing.
+        """
         self._copy(self._ranges)
 
     def copy_own(self) -> None:
@@ -69,8 +72,9 @@ class WrittenPages:
         self._copy(self._own_ranges)
 
     def _copy(self, ranges: List[Tuple[int, int]]) -> None:
-        for address, size in ranges:
-            self._advise(address, size, _POPULATE_WRITE)
+        if ranges and not is_busy():
+            for address, size in ranges:
+                self._advise(address, size, _POPULATE_WRITE)
 
 
 class Observation:
@@ -82,6 +86,16 @@ class Observation:
     def told(self) -> bytes:
         """Return what it has written to so far, for the zygote; b'' if that cannot be told."""
         return as_ranges(own_pages() - self._before)
+
+
+def is_busy() -> bool:
+    """Whether each processor of the machine has something to do, besides this process."""
+    try:
+        with open('/proc/loadavg') as file:
+            running = int(file.read().split()[3].partition('/')[0])
+        return running > len(os.sched_getaffinity(0))
+    except (OSError, ValueError, IndexError):
+        return True
 
 
 def _ranges(told: bytes) -> List[Tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 import array
 import ctypes
+import io
 import mmap
 import os
 import sys
@@ -57,6 +58,12 @@ def memory():
     return content, ctypes.addressof(ctypes.c_char.from_buffer(content))
 
 
+@pytest.fixture
+def quiet(monkeypatch):
+    """A machine that has nothing to do but what the test does."""
+    monkeypatch.setattr(pages, 'is_busy', lambda: False)
+
+
 def test_a_process_tells_what_it_has_written_to(memory):
     content, address = memory
 
@@ -72,7 +79,7 @@ def test_a_process_tells_what_it_has_written_to(memory):
     assert covered.intersection(range(first, first + 10)) == {first + 3, first + 4}
 
 
-def test_what_was_learnt_is_copied_and_keeps_its_content(memory):
+def test_what_was_learnt_is_copied_and_keeps_its_content(memory, quiet):
     content, address = memory
     known = pages.WrittenPages()
     assert known.are_wanted('state')
@@ -89,7 +96,7 @@ def test_what_was_learnt_is_copied_and_keeps_its_content(memory):
     assert in_child(job) == b'[2, 3, 4] True'
 
 
-def test_the_zygote_copies_what_it_wrote_to_itself(memory):
+def test_the_zygote_copies_what_it_wrote_to_itself(memory, quiet):
     content, address = memory
     known = pages.WrittenPages()
     assert known.are_wanted('state')
@@ -121,14 +128,41 @@ def test_the_zygote_copies_what_it_wrote_to_itself(memory):
         os.waitpid(pid, 0)
 
 
-def test_it_is_nothing_where_nobody_has_imported_ctypes(monkeypatch):
+def test_a_busy_machine_has_no_time_for_it(memory, quiet, monkeypatch):
+    _, address = memory
+    known = pages.WrittenPages()
+    assert known.are_wanted('state')
+    known.learn('state', array.array('Q', [address, PAGE]).tobytes())
+
+    def job():
+        before = pages.own_pages()
+        known.copy()
+        return b'%d' % (address // PAGE in pages.own_pages() - before)
+    assert in_child(job) == b'1'
+    monkeypatch.setattr(pages, 'is_busy', lambda: True)
+    assert in_child(job) == b'0'
+    assert not known.are_wanted('other')
+
+
+@pytest.mark.parametrize('running, busy', [(1, False), (2, False), (3, True)])
+def test_a_machine_is_busy_if_all_of_its_processors_are(monkeypatch, running, busy):
+    files = {'/proc/loadavg': '0.01 2.00 3.00 %d/414 12345\n' % running}
+    monkeypatch.setattr(pages, 'open', lambda path: io.StringIO(files[path]), raising=False)
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: {0, 5})
+    assert pages.is_busy() is busy
+    files['/proc/loadavg'] = 'of another kind'
+    assert pages.is_busy()
+
+
+def test_it_is_nothing_where_nobody_has_imported_ctypes(quiet, monkeypatch):
     monkeypatch.delitem(sys.modules, 'ctypes')
     assert not pages.WrittenPages().are_wanted('state')
 
 
 @pytest.fixture(params=sorted({INTERPRETERS[0], sys.executable, INTERPRETERS[-1]}), ids=interpreter_id)
 def zygote(request):
-    with ZygoteClient(request.param) as client:
+    quiet = 'from mitogen.zygote import pages\npages.is_busy = lambda: False\n'
+    with ZygoteClient(request.param, lean=False, before=quiet) as client:
         yield client
         assert client.logs == []
 

@@ -22,7 +22,7 @@ REPLY_HANDLE = 4000
 
 _BOOT = """
 import os, socket, sys, types
-root, fd, late = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+root, fd, before, late = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:]
 files = {}
 for package in ('mitogen/core', 'mitogen/zygote'):
     for name in os.listdir(root + '/' + package):
@@ -37,6 +37,7 @@ sys.meta_path.insert(0, finder)
 from mitogen.core import external
 external.forget_coercion()
 from mitogen import zygote
+exec(before)
 zygote.run(socket.socket(fileno=fd), %d, %d)
 """ % (ZYGOTE_ID, AGENT_ID)
 
@@ -56,12 +57,13 @@ class ZygoteClient:
     """Stands for the context that a zygote belongs to, and for whoever sends it jobs.
 
     :param lean: leave out of the bootstrap what may come with the members of jobs, and send it there.
+    :param before: code that is run in the process that becomes the zygote.
     """
 
-    def __init__(self, python=sys.executable, env=None, cwd=None, lean=True):
+    def __init__(self, python=sys.executable, env=None, cwd=None, lean=True, before=''):
         self._sock, theirs = socket.socketpair()
         self.process = subprocess.Popen(
-            [python, '-c', _BOOT, str(ROOT), str(theirs.fileno()), *(LATE_MEMBERS if lean else ())],
+            [python, '-c', _BOOT, str(ROOT), str(theirs.fileno()), before, *(LATE_MEMBERS if lean else ())],
             pass_fds=[theirs.fileno()], env={**os.environ, **(env or {})}, cwd=cwd)
         theirs.close()
         self.pid = self.process.pid
