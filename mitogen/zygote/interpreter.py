@@ -46,10 +46,13 @@ def run_function(request: Dict[str, Any], path: str, report: Report, members: Me
     code, main = _call(lambda: getattr(importlib.import_module(name), function)(**request['args']))
     code = _finalize(main) or code
     found = json.dumps({'found': {name: name in sys.modules for name in members.found}}).encode()
-    settled = _let_go(last)
+    try:
+        settled = _let_go(last)
+    except Exception:
+        settled = False  # the job may have changed anything in here
     report.write(found, code if settled else None)
     if settled:
-        os.closerange(0, 3)
+        _close_range(0, 3)
     return code
 
 
@@ -169,6 +172,10 @@ def _finalize(main: Dict[str, Any]) -> int:
     # Objects that clean up when they go (temporary files) must go.
     main.clear()
     return _flush()
+
+
+#: Whatever the job does to the module.
+_close_range = os.closerange
 
 
 def _last_module() -> str:

@@ -337,6 +337,16 @@ def test_a_script_that_has_been_answered_for_holds_nothing(zygote, tmp_path):
             continue  # it has ended by now
 
 
+@pytest.mark.parametrize('harm', [
+    'import sys; sys.modules[3] = None', 'import os; del os.chdir, os.closerange, os.listdir',
+    'import builtins; builtins.open = None',
+    'import sys\nclass Odd:\n    __dict__ = property(lambda self: 1 / 0)\nsys.modules["odd"] = Odd()'])
+def test_a_script_may_break_its_interpreter(own_zygote, harm):
+    for _ in range(6):
+        assert printed(own_zygote.script('print("done", flush=True)\n' + harm)) == 'done\n'
+    assert own_zygote.logs == []
+
+
 def test_a_script_that_has_loaded_a_library_has_ended_when_it_is_answered_for(own_zygote, tmp_path):
     script = '\n'.join([
         'import glob, os, shutil, sys, sysconfig',

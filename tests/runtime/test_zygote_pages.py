@@ -30,6 +30,12 @@ def test_pages_are_told_in_runs():
     assert numbers(pages.as_ranges([9, 4, 5, 6])) == [(4 * PAGE, 3 * PAGE), (9 * PAGE, PAGE)]
 
 
+@pytest.mark.parametrize('told', [b'', b'odd', array.array('Q', [0, 1 << 40]).tobytes(), b'\xff' * 64])
+def test_what_makes_no_sense_is_not_believed(told):
+    assert pages._ranges(told) == []
+    assert pages._ranges(pages.as_ranges([1, 2])) == [(PAGE, 2 * PAGE)]
+
+
 def test_no_more_is_told_than_is_worth_it():
     assert sum(size for _, size in numbers(pages.as_ranges(range(0, 10000, 2)))) == 2048 * PAGE
 
