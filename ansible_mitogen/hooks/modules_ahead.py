@@ -84,9 +84,11 @@ class Outlook:
         position = self._positions.get(task._uuid)
         if self.idle_thread is None or position is None:
             return
-        # What the task itself needs is built in it.
         stop = position + 1 + _AHEAD
-        coming, self._seen = self._tasks[max(self._seen, position + 1):stop], max(self._seen, stop)
+        if stop <= self._seen:
+            return
+        coming, self._seen = self._tasks[max(self._seen, position + 1):stop], stop
+        # What the task itself needs is built in it.
         self._known.update(modules_of(task.action))
         jobs = []
         for name, collections in ((name, one.collections) for one in coming for name in modules_of(one.action)):

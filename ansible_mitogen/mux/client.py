@@ -122,9 +122,7 @@ class MuxClient:
         :raises HopFailed: one of them could not be opened.
         """
         keys = _keys(hops)
-        with self._lock, self._asked_ahead(keys) or _Exchange(self) as exchange:
-            if not exchange.request_sent:
-                exchange.send(protocol.OPEN, _opening(hops))
+        with self._lock, self._asked_ahead(keys) or self._ask(hops) as exchange:
             return self._wait_for(exchange, keys, dialogue)
 
     def open_ahead(self, hops: Sequence[Hop], dialogue: Dialogue) -> None:
@@ -133,9 +131,19 @@ class MuxClient:
         It need not be for the same hops. Any other request gives this one up.
         """
         with self._lock:
-            exchange = _Exchange(self)
-            exchange.send(protocol.OPEN, _opening(hops))
-            self._ahead = _Ahead(_keys(hops), dialogue, exchange)
+            self._ahead = _Ahead(_keys(hops), dialogue, self._ask(hops))
+
+    def _ask(self, hops: Sequence[Hop]) -> '_Exchange':
+        exchange = _Exchange(self)
+        try:
+            exchange.send(protocol.OPEN, {'hops': [
+                [list(hop.argv), hop.name, hop.key, hop.needs_tty, hop.may_prompt, hop.deadline, hop.cwd,
+                 None if hop.env is None else dict(hop.env), list(hop.sources)] for hop in hops]})
+        except BaseException:
+            # Half of a request may have been sent.
+            self._disconnect()
+            raise
+        return exchange
 
     def _asked_ahead(self, keys: tuple[str, ...]) -> '_Exchange | None':
         """Return the exchange in which the context with `keys` has been asked for; None if it has not."""
@@ -405,7 +413,6 @@ class _Exchange:
         self._client = client
         self._sock = client._connect()
         self._ended = False
-        self.request_sent = False
         client._request += 1
         self.request = client._request
 
@@ -427,7 +434,6 @@ class _Exchange:
             encoded = protocol.encode(what, self.request, body)
         except RuntimeFault as exc:
             raise MuxError('cannot send the request: %s' % exc) from exc
-        self.request_sent = True
         self.send_bytes(encoded)
 
     def send_bytes(self, encoded: bytes) -> None:
@@ -503,12 +509,6 @@ def _end_connection(sock: socket.socket) -> None:
 
 def _keys(hops: Sequence[Hop]) -> tuple[str, ...]:
     return tuple(hop.key for hop in hops)
-
-
-def _opening(hops: Sequence[Hop]) -> dict[str, Any]:
-    return {'hops': [
-        [list(hop.argv), hop.name, hop.key, hop.needs_tty, hop.may_prompt, hop.deadline, hop.cwd,
-         None if hop.env is None else dict(hop.env), list(hop.sources)] for hop in hops]}
 
 
 def _reference(context: ContextInfo) -> list[object]:

@@ -144,8 +144,11 @@ class Preloader:
         for name in request.get('preload') or ():
             self._import(name)
         self._wanted.update((name, imported) for name, (imported, _) in self._seen.items() if name not in self._wanted)
-        for name in [name for name in self._wanted if self._finder.path_of(name)]:
-            seen = self._wanted.pop(name), self._finder.members[self._finder.path_of(name) or '']
+        for name in list(self._wanted):
+            path = self._finder.path_of(name)
+            if path is None:
+                continue
+            seen = self._wanted.pop(name), self._finder.members[path]
             if self._seen.get(name) == seen:
                 continue
             self._seen[name] = seen

@@ -215,6 +215,7 @@ def test_another_request_gives_up_what_was_asked_for_ahead(
     context = client.open([local_hop()], no_dialogue)
     slow = Hop(('/bin/sleep', '61'), 'ssh web1', 'a')
     client.open_ahead([slow], no_dialogue)
+
     def sleeps() -> bool:
         table = process_table()
         return any('sleep 61' in table[pid].command for pid in of_mux(owner.pid) if pid in table)
