@@ -21,23 +21,25 @@ class Blank:
     :param sock: leads to it.
     :param report: memory that is shared with it.
     :param state: what the zygote knew when it was forked.
-    :param tells: it will tell which memory its job has written to.
+    :param tells: it can tell which memory its job writes to: nothing was copied for that before.
     """
 
     def __init__(self, pid: int, sock: socket.socket, report: Report, state: Any, tells: bool) -> None:
         self.pid, self.report, self.state, self.tells = pid, report, state, tells
         self._sock = sock
 
-    def give(self, stdio: List[int], order: bytes) -> bool:
+    def give(self, stdio: List[int], order: bytes, tells: bool) -> bool:
         """Hand over a job; return whether the process was there still.
 
         :param stdio: what become its descriptors 0, 1 and 2.
+        :param tells: it is to tell which memory it writes to.
         :param order: what it is to do. It knows what the zygote knew by its fork.
         :raises OSError: there is no room for the order.
         """
         fd = file_with(order)
         try:
-            self._sock.sendmsg([b'!'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, _FDS.pack(*stdio, fd))])
+            rights = socket.SOL_SOCKET, socket.SCM_RIGHTS, _FDS.pack(*stdio, fd)
+            self._sock.sendmsg([b'?' if tells else b'!'], [rights])
         except (BrokenPipeError, ConnectionResetError):
             return False
         finally:
@@ -68,7 +70,7 @@ def is_idle(sock: socket.socket) -> bool:
     return not select.select([sock], [], [], _PAUSE)[0]
 
 
-def wait(sock: socket.socket) -> Tuple[List[int], bytes]:
+def wait(sock: socket.socket) -> Tuple[List[int], bytes, bool]:
     """Wait in the forked process for what :meth:`Blank.give` gives; return that.
 
     :raises EOFError: it is not needed.
@@ -79,4 +81,4 @@ def wait(sock: socket.socket) -> Tuple[List[int], bytes]:
     sock.close()
     *stdio, fd = _FDS.unpack(ancillary[0][2][:_FDS.size])
     with open(fd, 'rb') as file:
-        return stdio, file.read()
+        return stdio, file.read(), message == b'?'

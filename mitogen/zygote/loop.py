@@ -263,17 +263,19 @@ class Zygote:
         state = self._state()
         self._steady, self._last_state = state == self._last_state, state
         waiting, self._blank = self._blank, None
-        if waiting is not None and not (waiting.state == state and waiting.give(process.stdio, order)):
+        # A command is another program soon.
+        tells = waiting is not None and waiting.tells and job.is_module
+        if waiting is not None and not (waiting.state == state and waiting.give(process.stdio, order, tells)):
             waiting.dismiss()
-            waiting = None
+            waiting, tells = None, False
         if waiting is None:
             waiting = self._fork(ahead=False)
-            if not waiting.give(process.stdio, order):
+            if not waiting.give(process.stdio, order, tells):
                 raise ChildProcessError('its process has gone')
-        if waiting.tells:
+        if tells:
             self._pages.learn_own()
         job.pid, process.pid, process.report = waiting.pid, waiting.pid, waiting.report
-        process.state = waiting.state
+        process.told_state = waiting.state if tells else None
 
     def _state(self) -> Tuple[int, ...]:
         """Return what changes with what a process should know by its fork: members, modules, compiled code."""
@@ -297,21 +299,20 @@ class Zygote:
                 ours.close()
                 raise
             if not pid:
-                self._live(theirs, report, pages is not None and not tells, tells)
+                self._live(theirs, report, pages is not None and not tells)
         return blank.Blank(pid, ours, report, state, tells)
 
-    def _live(self, sock: socket.socket, report: Report, copies: bool, tells: bool) -> NoReturn:
+    def _live(self, sock: socket.socket, report: Report, copies: bool) -> NoReturn:
         """Be the process of a job.
 
         :param copies: what jobs write to, while there is none.
-        :param tells: what the job has written to.
         """
         code = 127
         try:
             child.leave_zygote(sock.fileno(), self._handled)
             if copies and blank.is_idle(sock):
                 self._pages.copy()
-            stdio, order = blank.wait(sock)
+            stdio, order, tells = blank.wait(sock)
             observation = self._pages.observe() if tells else None
             request, scratch, unfit = payload.decode(order)
             child.enter(stdio, request)
@@ -356,9 +357,9 @@ class Zygote:
             if process is not None:
                 if not process.job.is_finished:
                     self._finish(process, status)
-                attached = process.report.attached()
-                if attached:
-                    self._pages.learn(process.state, attached)
+                if process.told_state is not None:
+                    # Even if it has told nothing: else each job after it would be asked again.
+                    self._pages.learn(process.told_state, process.report.attached())
                 process.report.close()
 
     def _running(self) -> Dict[int, Process]:

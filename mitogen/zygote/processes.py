@@ -83,8 +83,8 @@ class Process:
         self.job = job
         self.pid = 0
         self.report: Any = None
-        #: What the zygote knew when it was forked off.
-        self.state: Any = None
+        #: What the zygote knew when it was forked off, if it tells which memory its job writes to.
+        self.told_state: Any = None
         #: What becomes the descriptors 0, 1 and 2 of the process.
         self.stdio: List[int] = []
         #: Where its output comes from: descriptor here to descriptor there.

@@ -196,3 +196,24 @@ def test_the_process_that_waits_has_what_the_jobs_before_wrote_to(zygote):
     assert kib_of_its_own(ready(zygote)) < 1000 * PAGE // 1024
     wait_until(has_them, 10, 'a process to have the pages that the jobs before it have written to')
     run()
+
+
+def test_a_command_is_not_observed_and_modules_are_not_for_ever(tmp_path):
+    count = tmp_path / 'count'
+    noting = ('from mitogen.zygote import pages\npages.is_busy = lambda: False\n'
+              'class Noting(pages.Observation):\n    def __init__(self):\n'
+              '        with open(%r, "a") as file:\n            file.write(".")\n'
+              '    def told(self):\n        return b""\n'
+              'pages.Observation = Noting\n' % str(count))
+    with ZygoteClient(lean=False, before=noting) as client:
+        for _ in range(3):
+            lines(client.script(WRITES, {'data.py': DATA}, preload=['data']))
+        for _ in range(3):
+            ready(client)
+            client.command(['true'])
+        assert not count.exists()
+        for _ in range(6):
+            ready(client)
+            lines(client.script(WRITES, {'data.py': DATA}, preload=['data']))
+        # The process for the next job may have been forked off before the first one had told.
+        assert count.read_text() in ('.', '..')
