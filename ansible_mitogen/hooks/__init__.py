@@ -20,6 +20,7 @@ from ansible_mitogen.hooks.option_names import OptionNames
 from ansible_mitogen.hooks.option_values import OptionValues
 from ansible_mitogen.hooks.permissions import Permissions
 from ansible_mitogen.hooks.plain_keywords import PlainKeywords
+from ansible_mitogen.hooks.quick_exit import QuickExit
 from ansible_mitogen.hooks.remove_folder import RemoveFolder
 from ansible_mitogen.hooks.ssh_arguments import SshArguments
 from ansible_mitogen.hooks.strategy_choice import StrategyChoice
@@ -41,7 +42,7 @@ HOOKS: tuple[Hook, ...] = (
     EarlyStart(), ConnectionChoice(), ConnectionVariables(), _threads, FactCleaning(), ModuleImports(), ModuleKinds(),
     ModuleZips(), ModulesAhead(_threads), TemplateCode(), OptionNames(), OptionValues(), PlainKeywords(),
     SshArguments(), WarmUp(), StrategyChoice(), MakeFolder(), RemoveFolder(), Permissions(), UnchangedCopy(),
-    CommandWaits(), CommandSpawn())
+    CommandWaits(), CommandSpawn(), QuickExit())
 
 _installed_by = 0
 

@@ -175,3 +175,45 @@ def test_nothing_secret_is_shown(engine: Engine, project: Project, sshd: Sshd, a
     (accounts.passwd.home / 'hidden').unlink()
 
 
+
+
+#: Leaves to the end of the process what it should have done before.
+LAZY = '''
+from ansible.plugins.callback import CallbackBase
+
+
+class Last:
+    def __init__(self, path):
+        self.path, self.itself, self.open = path, self, open
+
+    def __del__(self):
+        with self.open(self.path, 'w') as file:
+            file.write('freed')
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = 'aggregate'
+    CALLBACK_NAME = 'lazy'
+    CALLBACK_NEEDS_ENABLED = True
+
+    def v2_playbook_on_start(self, playbook):
+        self.file = open('lazy.%(kind)s', 'w')
+        self.itself = self
+        %(last)s
+
+    def v2_runner_on_ok(self, result):
+        self.file.write(result._host.name)
+'''
+
+
+@pytest.mark.parametrize('kind, last', [('file', ''), ('object', "self.last = Last('lazy.last'); self.file.flush()")])
+def test_what_a_callback_does_when_it_is_freed_is_done(
+    kind: str, last: str, engine: Engine, project: Project, sshd: Sshd, accounts: Accounts
+) -> None:
+    add_hosts(project, sshd, accounts)
+    project.write('callback_plugins/lazy.py', LAZY % {'kind': kind, 'last': last})
+    project.configure('defaults', callbacks_enabled='lazy, record')
+    project.play('- {command: id -un}', engine).assert_ok()
+    assert sorted((project.folder / f'lazy.{kind}').read_text().split('web')) == ['', '1', '2']
+    assert not last or (project.folder / 'lazy.last').read_text() == 'freed'
