@@ -10,6 +10,7 @@ from ansible_mitogen.hooks.connection_choice import ConnectionChoice
 from ansible_mitogen.hooks.connection_variables import ConnectionVariables
 from ansible_mitogen.hooks.early_start import EarlyStart
 from ansible_mitogen.hooks.fact_cleaning import FactCleaning
+from ansible_mitogen.hooks.garbage import Garbage
 from ansible_mitogen.hooks.make_folder import MakeFolder
 from ansible_mitogen.hooks.module_imports import ModuleImports
 from ansible_mitogen.hooks.module_kinds import ModuleKinds
@@ -20,7 +21,6 @@ from ansible_mitogen.hooks.option_names import OptionNames
 from ansible_mitogen.hooks.option_values import OptionValues
 from ansible_mitogen.hooks.permissions import Permissions
 from ansible_mitogen.hooks.plain_keywords import PlainKeywords
-from ansible_mitogen.hooks.quick_exit import QuickExit
 from ansible_mitogen.hooks.remove_folder import RemoveFolder
 from ansible_mitogen.hooks.ssh_arguments import SshArguments
 from ansible_mitogen.hooks.strategy_choice import StrategyChoice
@@ -42,7 +42,7 @@ HOOKS: tuple[Hook, ...] = (
     EarlyStart(), ConnectionChoice(), ConnectionVariables(), _threads, FactCleaning(), ModuleImports(), ModuleKinds(),
     ModuleZips(), ModulesAhead(_threads), TemplateCode(), OptionNames(), OptionValues(), PlainKeywords(),
     SshArguments(), WarmUp(), StrategyChoice(), MakeFolder(), RemoveFolder(), Permissions(), UnchangedCopy(),
-    CommandWaits(), CommandSpawn(), QuickExit())
+    CommandWaits(), CommandSpawn(), Garbage())
 
 _installed_by = 0
 

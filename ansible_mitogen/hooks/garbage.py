@@ -1,4 +1,4 @@
-"""The end of a run is not spent on looking for garbage."""
+"""Python looks for garbage only where a run leaves some, and not when it ends."""
 
 import atexit
 import gc
@@ -23,14 +23,15 @@ _WRITING = frozenset(['_dbm', '_gdbm', '_sqlite3'])
 _KNOWN_PACKAGES = frozenset(['_cffi_backend', '_yaml', 'bcrypt', 'cryptography', 'markupsafe', 'yaml'])
 
 
-class QuickExit(Hook):
-    """Has a finished run leave its garbage to the kernel, unless some of it does something when it is freed.
+class Garbage(Hook):
+    """Has Python look for garbage only among what the run makes, and not at its end, unless it would do something.
 
-    Before a process of Python ends, it searches all its objects for garbage four times. Here there are more of them
-    than under stock Ansible, whose workers take theirs with them.
+    Python searches all objects as often as their number has grown by a quarter, and four times before its process ends.
+    Here there are more of them than under stock Ansible, whose workers take theirs with them; most are there from the
+    start, and stay.
     """
 
-    name = 'exit'
+    name = 'garbage'
     loss = 'a run takes one or two tenths of a second longer to end'
 
     def unfit_reason(self) -> str:
@@ -38,14 +39,17 @@ class QuickExit(Hook):
         return ''
 
     def install(self, forks: int) -> None:
-        """Do it when the process exits."""
+        """Exempt what is there, and all the rest when the process exits."""
+        gc.freeze()
         atexit.register(_leave_garbage, os.getpid())
 
 
 def _leave_garbage(pid: int) -> None:
     """Exempt all objects from garbage collection, if nobody will miss it. They are still freed one by one."""
-    if os.getpid() == pid and not reason_to_collect(gc.get_objects(), sys.modules):
-        gc.freeze()
+    if os.getpid() == pid:
+        gc.unfreeze()
+        if not reason_to_collect(gc.get_objects(), sys.modules):
+            gc.freeze()
 
 
 def reason_to_collect(objects: Iterable[object], modules: Mapping[str, ModuleType]) -> str:

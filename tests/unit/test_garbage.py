@@ -1,4 +1,4 @@
-"""Garbage is left at the end of a run, but for what does something when it is freed."""
+"""What is there from the start is not searched for garbage; at the end nothing is, unless it does something then."""
 
 import io
 import socket
@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip('ansible', reason='needs ansible-core, which the environments of the test command have')
 
-from ansible_mitogen.hooks.quick_exit import reason_to_collect
+from ansible_mitogen.hooks.garbage import reason_to_collect
 
 pytestmark = pytest.mark.every_core
 
@@ -116,8 +116,9 @@ PROGRAM = """
 import atexit, gc, os, sys
 frozen = gc.get_freeze_count()
 atexit.register(lambda: print(gc.get_freeze_count() > frozen))
-from ansible_mitogen.hooks.quick_exit import QuickExit
-QuickExit().install(5)
+from ansible_mitogen.hooks.garbage import Garbage
+Garbage().install(5)
+assert len(gc.get_objects()) < 100 < gc.get_freeze_count() - frozen
 %s
 """
 
@@ -126,7 +127,7 @@ QuickExit().install(5)
     ('', True),
     ('file = open(os.devnull, "w"); file.write("text")', False),
     ('import threading; threading.Thread(target=print, args=("thread",)).start()', True),
-    ('if os.fork(): os.wait(); os._exit(0)', False),
+    ('if os.fork(): os.wait(); os._exit(0)\ngc.unfreeze()', False),
 ])
 def test_it_is_done_when_the_process_exits(line: str, is_left: bool) -> None:
     output = subprocess.run(
