@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
 from inspect import GEN_CLOSED, GEN_CREATED, getgeneratorstate
 from multiprocessing.connection import Connection
+from pathlib import PurePath
 from types import GeneratorType, ModuleType
 from typing import Any
 
@@ -39,9 +40,19 @@ class Garbage(Hook):
         return ''
 
     def install(self, forks: int) -> None:
-        """Exempt what is there, and all the rest when the process exits."""
-        gc.freeze()
-        atexit.register(_leave_garbage, os.getpid())
+        """Exempt what is there, and the rest when the process ends; not in a program that does other things, too."""
+        if is_command_of_ansible(sys.argv[0]):
+            gc.freeze()
+            atexit.register(_leave_garbage, os.getpid())
+
+
+def is_command_of_ansible(program: str) -> bool:
+    """Whether a program is one of those that ansible-core brings, and so ends with its run.
+
+    :param program: its path, or that of the package which it is a part of, in ``__main__.py``.
+    """
+    path = PurePath(program)
+    return (path.parent if path.name == '__main__.py' else path).name.startswith('ansible')
 
 
 def _leave_garbage(pid: int) -> None:

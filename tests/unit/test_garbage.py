@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip('ansible', reason='needs ansible-core, which the environments of the test command have')
 
-from ansible_mitogen.hooks.garbage import reason_to_collect
+from ansible_mitogen.hooks.garbage import is_command_of_ansible, reason_to_collect
 
 pytestmark = pytest.mark.every_core
 
@@ -111,12 +111,20 @@ def test_template_that_keeps_its_code_in_a_file_removes_it(path: Path | None, is
     assert (reason_to_collect([template], {}) == '') is is_left
 
 
+@pytest.mark.parametrize('program, is_one', [
+    ('/usr/bin/ansible', True), ('ansible-playbook', True), ('/lib/ansible/__main__.py', True),
+    ('/lib/service/__main__.py', False), ('/usr/bin/service', False), ('-c', False), ('', False)])
+def test_other_programs_are_left_alone(program: str, is_one: bool) -> None:
+    assert is_command_of_ansible(program) is is_one
+
+
 #: What is registered first is called last.
 PROGRAM = """
 import atexit, gc, os, sys
 frozen = gc.get_freeze_count()
 atexit.register(lambda: print(gc.get_freeze_count() > frozen))
 from ansible_mitogen.hooks.garbage import Garbage
+sys.argv = ['/usr/bin/ansible-playbook']
 Garbage().install(5)
 assert len(gc.get_objects()) < 100 < gc.get_freeze_count() - frozen
 %s
