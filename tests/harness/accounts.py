@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+Found = TypeVar('Found')
 
 #: In the comment field of every account that the tests make, with the pid of their maker behind it.
 MARK = 'mitogen test account of'
@@ -89,6 +92,21 @@ def remove(entry: pwd.struct_passwd) -> None:
 def account_files() -> list[int]:
     """What changes when anyone makes or removes an account on this machine, or a rule for sudo."""
     return [os.stat(path).st_mtime_ns for path in ('/etc/passwd', '/etc/group', SUDOERS)]
+
+
+def while_accounts_stay(measure: Callable[[int], Found]) -> Found:
+    """Return what a function finds out while nobody makes or removes an account.
+
+    Else a context may be opened anew, for whoever logs in then may be somebody else.
+
+    :param measure: called with the number of the attempt, until it was left in peace.
+    """
+    for attempt in range(20):
+        before = account_files()
+        found = measure(attempt)
+        if account_files() == before:
+            return found
+    raise AssertionError('accounts were made all the time')
 
 
 def remove_stale() -> None:

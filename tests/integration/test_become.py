@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.accounts import MARK, Account, Accounts
+from tests.harness.accounts import MARK, Account, Accounts, while_accounts_stay
 from tests.harness.engines import MITOGEN, STOCK, Engine
 from tests.harness.probes import GATE, GATE_PLUGIN, MACHINECTL, PROBE
 from tests.harness.project import Project, Run, empty_project
@@ -287,7 +287,7 @@ def test_an_account_that_tasks_ran_in_can_be_removed(
 def test_become_is_done_once_for_an_account(project: Project, sshd: Sshd, accounts: Accounts) -> None:
     project.write('library/probe.py', PROBE)
     project.add_host('web1', sshd.variables(accounts.nopasswd))
-    run = project.play('''
+    run = while_accounts_stay(lambda _: project.play('''
         - name: first
           probe:
         - name: second
@@ -295,7 +295,7 @@ def test_become_is_done_once_for_an_account(project: Project, sshd: Sshd, accoun
         - name: as the login account
           probe:
           become: false
-    ''', MITOGEN, keywords={'become': True}).assert_ok()
+    ''', MITOGEN, keywords={'become': True}).assert_ok())
     first, second, login = (run.task(name).result for name in ('first', 'second', 'as the login account'))
     assert first['parent'] == second['parent'] != login['parent']
     assert first['uid'] == 0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.relay import Relay
-from tests.harness.accounts import Accounts, account_files
+from tests.harness.accounts import Accounts, while_accounts_stay
 from tests.harness.engines import MITOGEN
 from tests.harness.project import Project
 from tests.harness.sshd import Sshd
@@ -30,8 +30,7 @@ Counts = dict[str, tuple[int, float]]
 def turns(project: Project, sshd: Sshd, accounts: Accounts) -> Turns:
     """How often the controller's side spoke after the target's had, for a play with the given tasks."""
     def turns(tasks: str, delay: float, work: str) -> int:
-        for attempt in range(20):
-            before = account_files()
+        def measure(attempt: int) -> int:
             with Relay(sshd.port, delay) as relay:
                 # A path without ~, for home folders are asked for again when someone else makes an account meanwhile.
                 project.add_host('web1', sshd.variables(
@@ -39,11 +38,8 @@ def turns(project: Project, sshd: Sshd, accounts: Accounts) -> Turns:
                     work=str(accounts.plain.home / f'{work}-{delay}-{attempt}')))
                 project.play(tasks, MITOGEN, timeout=300).assert_ok()
                 assert relay.traffic.connections == 1
-                found = relay.traffic.turns
-            # Else another test has made an account: whoever logs in then sees another machine.
-            if account_files() == before:
-                return found
-        raise AssertionError('accounts were made all the time')
+                return relay.traffic.turns
+        return while_accounts_stay(measure)
     return turns
 
 
