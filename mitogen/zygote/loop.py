@@ -249,7 +249,7 @@ class Zygote:
             self._finder.select(self._store.view(job.request['members']))
             from mitogen.zygote import interpreter, pages, preload
             interpreter.prepare()
-            self._preloader, self._pages = preload.Preloader(self._finder), pages.WrittenPages()
+            self._preloader, self._pages = preload.Preloader(self._finder), pages.SharedPages()
         job.scratch = '%s/ansible_%s' % (_TEMP, os.urandom(8).hex())
         self._finder.select(self._store.view(job.request['members']))
         return self._preloader.prepare(job.request)
@@ -290,6 +290,8 @@ class Zygote:
         report, state = Report(), self._state()
         pages = self._pages if ahead else None
         tells = pages is not None and pages.are_wanted(state)
+        if pages is not None:
+            pages.give_back(state)
         ours, theirs = socket.socketpair()
         with theirs:
             try:

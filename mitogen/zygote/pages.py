@@ -22,14 +22,15 @@ _MAX_COPIED = 2048
 _PAGE_SIZE = os.sysconf('SC_PAGE_SIZE')
 
 
-class WrittenPages:
-    """What is known of the pages that jobs write to, in a zygote and in the processes that are forked off it."""
+class SharedPages:
+    """Memory that a zygote shares with the processes that are forked off it, and what is known of who writes to it."""
 
     def __init__(self) -> None:
         self._state: Any = None
         self._ranges: List[Tuple[int, int]] = []
         self._own_ranges: List[Tuple[int, int]] = []
         self._advise: Any = None
+        self._tidied_state: Any = None
 
     def are_wanted(self, state: Any) -> bool:
         """Whether a job shall tell which pages it has written to.
@@ -43,6 +44,20 @@ class WrittenPages:
             self._advise = ctypes.PyDLL(None).madvise
             self._advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
         return self._advise is not None and self._state != state and not is_busy()
+
+    def give_back(self, state: Any) -> None:
+        """Have the C library give memory back that nobody uses: to compile what the zygote knows took some MB more.
+
+        So there is less for the kernel to share with each process that is forked off, and to take apart at its end.
+
+        :param state: what the zygote knows.
+        """
+        ctypes: Any = sys.modules.get('ctypes')
+        if ctypes is not None and state != self._tidied_state:
+            self._tidied_state = state
+            trim = getattr(ctypes.PyDLL(None), 'malloc_trim', None)  # that of GNU has it
+            if trim is not None:
+                trim(0)
 
     @staticmethod
     def observe() -> 'Observation':

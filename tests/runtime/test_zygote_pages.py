@@ -40,6 +40,26 @@ def test_no_more_is_told_than_is_worth_it():
     assert sum(size for _, size in numbers(pages.as_ranges(range(0, 10000, 2)))) == 2048 * PAGE
 
 
+def anonymous_memory():
+    """Return how much this process has, in bytes."""
+    with open('/proc/self/smaps_rollup') as rollup:
+        return next(int(line.split()[1]) for line in rollup if line.startswith('Anonymous')) * 1024
+
+
+@pytest.mark.skipif(not hasattr(ctypes.PyDLL(None), 'malloc_trim'), reason='of the C library of GNU')
+def test_memory_that_is_free_is_given_back_once():
+    shared = pages.SharedPages()
+    for state, is_given in ((1, True), (1, False), (2, True)):
+        # Too small for a mapping of its own, and what is above it stays.
+        blocks = [ctypes.create_string_buffer(b'x', 10000) for _ in range(1000)]
+        kept = ctypes.create_string_buffer(10000)
+        del blocks
+        before = anonymous_memory()
+        shared.give_back(state)
+        assert (before - anonymous_memory() > 5_000_000) is is_given
+        del kept
+
+
 def in_child(func):
     """Return what a function returns in a forked process: bytes."""
     reader, writer = os.pipe()
@@ -75,7 +95,7 @@ def test_a_process_tells_what_it_has_written_to(memory):
 
     def job():
         content[0:1] = b'y'
-        observation = pages.WrittenPages.observe()
+        observation = pages.SharedPages.observe()
         content[3 * PAGE:3 * PAGE + 1] = content[4 * PAGE:4 * PAGE + 1] = b'y'
         assert content[7 * PAGE] == ord('x')
         return observation.told()
@@ -87,7 +107,7 @@ def test_a_process_tells_what_it_has_written_to(memory):
 
 def test_what_was_learnt_is_copied_and_keeps_its_content(memory, quiet):
     content, address = memory
-    known = pages.WrittenPages()
+    known = pages.SharedPages()
     assert known.are_wanted('state')
     # What is not there any more does not matter.
     known.learn('state', array.array('Q', [1 << 40, PAGE, address + 2 * PAGE, 3 * PAGE]).tobytes())
@@ -104,7 +124,7 @@ def test_what_was_learnt_is_copied_and_keeps_its_content(memory, quiet):
 
 def test_the_zygote_copies_what_it_wrote_to_itself(memory, quiet):
     content, address = memory
-    known = pages.WrittenPages()
+    known = pages.SharedPages()
     assert known.are_wanted('state')
     first = address // PAGE
 
@@ -136,7 +156,7 @@ def test_the_zygote_copies_what_it_wrote_to_itself(memory, quiet):
 
 def test_a_busy_machine_has_no_time_for_it(memory, quiet, monkeypatch):
     _, address = memory
-    known = pages.WrittenPages()
+    known = pages.SharedPages()
     assert known.are_wanted('state')
     known.learn('state', array.array('Q', [address, PAGE]).tobytes())
 
@@ -162,7 +182,7 @@ def test_a_machine_is_busy_if_all_of_its_processors_are(monkeypatch, running, bu
 
 def test_it_is_nothing_where_nobody_has_imported_ctypes(quiet, monkeypatch):
     monkeypatch.delitem(sys.modules, 'ctypes')
-    assert not pages.WrittenPages().are_wanted('state')
+    assert not pages.SharedPages().are_wanted('state')
 
 
 @pytest.fixture(params=sorted({INTERPRETERS[0], sys.executable, INTERPRETERS[-1]}), ids=interpreter_id)
