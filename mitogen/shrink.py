@@ -11,6 +11,7 @@ import tokenize
 from typing import Any, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from mitogen.parent.minimize import minimize_source
+from mitogen.parent.modules import parse_source
 
 _Position = Tuple[int, int]
 _Edit = NamedTuple('_Edit', [('start', _Position), ('end', _Position), ('text', str)])
@@ -35,7 +36,7 @@ def shrink_source(source: str) -> str:
     """
     if sys.version_info < (3, 9):
         return minimize_source(source)
-    tree = ast.parse(source)
+    tree = parse_source(source)
     typing_names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)
                     and node.module == 'typing' for alias in node.names}
     lines = source.split('\n')

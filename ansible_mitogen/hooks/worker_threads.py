@@ -145,7 +145,7 @@ def _intercept() -> Any:
 
 def _install() -> ForkGate:
     # Imported late: they need what ansible-core has from 2.19 on.
-    from ansible_mitogen.workers import placement, plugins
+    from ansible_mitogen.workers import placement, plugins, syntax_trees
     from ansible_mitogen.workers.arrivals import Arrivals, WakingTime
     from ansible_mitogen.workers.forked import forked_worker_maker
     from ansible_mitogen.workers.locks import SharedLocks
@@ -157,6 +157,8 @@ def _install() -> ForkGate:
     gate, locks, arrivals = ForkGate(), SharedLocks(), Arrivals()
     for lock, owner, name, _ in _GUARDED:
         setattr(owner, name, locks.guard(lock, getattr(owner, name)))
+    if not syntax_trees.are_safe():
+        syntax_trees.make_one_at_a_time(locks)
     persists = plugins.connection_finder(
         loader.connection_loader.get, has_twins='get_with_context' in vars(loader.connection_loader))
     # Over what the connection hook has put there, to see its choice.

@@ -20,8 +20,10 @@ class SharedLocks:
     #: ansible-core's. One lock for all: such a plugin may ask for variables, and these may hold templates that call it.
     #: Whoever holds it may take `loading` too, never the other way round.
     serial: Any
+    #: Making syntax trees, where Python is not up to it. Whoever holds it takes no other.
+    parsing: Any
 
-    _NAMES = ('serial', 'loading')
+    _NAMES = ('serial', 'loading', 'parsing')
 
     def __init__(self) -> None:
         self._renew()

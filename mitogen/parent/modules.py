@@ -22,7 +22,6 @@ _Path = Union[str, 'os.PathLike[str]']
 #: Nodes whose statements run when the module is imported.
 _RUN_AT_IMPORT = (ast.Module, ast.ClassDef, ast.If, ast.Try, ast.ExceptHandler, ast.With, ast.For, ast.While)
 
-#: Held while warnings are off, which is a setting of the whole process.
 _PARSING = threading.Lock()
 
 
@@ -248,13 +247,24 @@ def _imports_of(name: str, code: ModuleCode) -> Iterator[Tuple[str, Sequence[str
         yield '.'.join(parts), [alias.name for alias in statement.names]
 
 
+def parse_source(source: Union[str, bytes]) -> ast.Module:
+    """Return the syntax tree of a module. One thread does so at a time.
+
+    Warnings are off meanwhile, in the whole process: otherwise the odd backslash in someone's module would be reported
+    to the user, by us. And before Python 3.11.8 a thread that parses while another is interrupted in doing so has that
+    one fail (https://github.com/python/cpython/issues/106905).
+
+    :raises SyntaxError: it cannot be parsed; `ValueError`, `RecursionError` and `MemoryError` mean the same.
+    """
+    with _PARSING, warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        return ast.parse(source)
+
+
 def _import_statements(code: ModuleCode) -> Iterator[Union[ast.Import, ast.ImportFrom]]:
     """Yield the import statements that run when the module is imported, in order."""
     try:
-        # Otherwise the odd backslash in someone's module would be reported to the user, by us.
-        with _PARSING, warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            stack: List[Any] = [ast.parse(code.source)]
+        stack: List[Any] = [parse_source(code.source)]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     while stack:

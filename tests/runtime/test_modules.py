@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mitogen.parent.modules import ModuleFinder, get_child_modules
+from tests.harness.parsing_threads import race
 
 #: A package that cannot be imported without a trace.
 TREE = {
@@ -372,3 +373,8 @@ def test_scanning_a_module_warns_of_nothing(importable):
         filters = list(warnings.filters)
         assert list(finder.related('odd')) == []
         assert warnings.filters == filters
+
+
+def test_threads_parse_at_the_same_time():
+    race('from mitogen.parent.modules import parse_source\nfrom mitogen.shrink import shrink_source',
+         ['parse_source(SOURCE)', 'parse_source("value")', 'shrink_source(SOURCE)'])
