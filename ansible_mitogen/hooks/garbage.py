@@ -59,7 +59,11 @@ def _leave_garbage(pid: int) -> None:
     """Exempt all objects from garbage collection, if nobody will miss it. They are still freed one by one."""
     if os.getpid() == pid:
         gc.unfreeze()
-        if not reason_to_collect(gc.get_objects(), sys.modules):
+        try:
+            reason = reason_to_collect(gc.get_objects(), dict(sys.modules))
+        except Exception:
+            return  # of another's class or module, which does not let itself be looked at
+        if not reason:
             gc.freeze()
 
 

@@ -135,9 +135,10 @@ assert len(gc.get_objects()) < 100 < gc.get_freeze_count() - frozen
     ('', True),
     ('file = open(os.devnull, "w"); file.write("text")', False),
     ('import threading; threading.Thread(target=print, args=("thread",)).start()', True),
+    ('sys.modules["odd"] = type("Odd", (), {"__getattr__": lambda self, name: 1 / 0})()', False),
     ('if os.fork(): os.wait(); os._exit(0)\ngc.unfreeze()', False),
 ])
 def test_it_is_done_when_the_process_exits(line: str, is_left: bool) -> None:
-    output = subprocess.run(
-        [sys.executable, '-c', PROGRAM % line], check=True, capture_output=True, text=True).stdout.split()
-    assert set(output) - {'thread'} == {str(is_left)}
+    ended = subprocess.run([sys.executable, '-c', PROGRAM % line], check=True, capture_output=True, text=True)
+    assert set(ended.stdout.split()) - {'thread'} == {str(is_left)}
+    assert ended.stderr == ''
