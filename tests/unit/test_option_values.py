@@ -49,6 +49,8 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     connection_loader.get('local', PlayContext())
     shell_loader.get('sh')
     become_loader.get('sudo')
+    # Before ansible-core 2.19 the default of a folder's path is a template here, and such a folder is made.
+    monkeypatch.chdir(tmp_path)
     (tmp_path / 'ansible.cfg').write_text(CONFIGURATION)
     monkeypatch.setattr(constants.config, '_config_file', str(tmp_path / 'ansible.cfg'))
     monkeypatch.setattr(context, 'CLIARGS', ImmutableDict({'timeout': None, 'ssh_common_args': '-v'}))
