@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
 from inspect import GEN_CLOSED, GEN_CREATED, getgeneratorstate
 from multiprocessing.connection import Connection
@@ -16,6 +16,9 @@ from types import GeneratorType, ModuleType
 from typing import Any
 
 from ansible_mitogen.hooks.base import Hook
+
+#: How the files of extension modules end.
+_EXTENSIONS = tuple(EXTENSION_SUFFIXES)
 
 #: Extension modules of Python whose objects write to files when they are freed.
 _WRITING = frozenset(['_dbm', '_gdbm', '_sqlite3'])
@@ -67,7 +70,7 @@ def _leave_garbage(pid: int) -> None:
             gc.freeze()
 
 
-def reason_to_collect(objects: Iterable[object], modules: Mapping[str, ModuleType]) -> str:
+def reason_to_collect(objects: Collection[object], modules: Mapping[str, ModuleType]) -> str:
     """Return why something would be missed if objects were not freed before the process ends, '' if nothing would.
 
     What is not known is taken to be missed: a file that has not written all it was given, a class with a finalizer,
@@ -79,18 +82,22 @@ def reason_to_collect(objects: Iterable[object], modules: Mapping[str, ModuleTyp
     for name, module in modules.items():
         if _is_extension(module) and not _is_known_extension(name):
             return 'the extension module %s' % name
-    objects = list(objects)
     # Of classes in C as well, if their objects are to do something before they are freed.
-    finalized = {kind for kind in set(map(type, objects)) if hasattr(kind, '__del__')}
+    finalized = [kind for kind in set(map(type, objects)) if hasattr(kind, '__del__')]
+    checks = {kind: _HARMLESS.get(_name_of(kind), _never) for kind in finalized}
     for each in objects:
-        kind = type(each)
-        if kind in finalized and not _HARMLESS.get('%s.%s' % (kind.__module__, kind.__qualname__), _never)(each):
-            return 'an object of %s.%s' % (kind.__module__, kind.__qualname__)
+        is_harmless = checks.get(type(each))
+        if is_harmless is not None and not is_harmless(each):
+            return 'an object of %s' % _name_of(type(each))
     return ''
 
 
+def _name_of(kind: type) -> str:
+    return '%s.%s' % (kind.__module__, kind.__qualname__)
+
+
 def _is_extension(module: ModuleType) -> bool:
-    return (getattr(module, '__file__', None) or '').endswith(tuple(EXTENSION_SUFFIXES))
+    return (getattr(module, '__file__', None) or '').endswith(_EXTENSIONS)
 
 
 def _is_known_extension(name: str) -> bool:
@@ -139,7 +146,7 @@ def _has_no_file(template: Any) -> bool:
 
 #: Whether an object with a finalizer can do without, by the name of its class.
 _HARMLESS: dict[str, Callable[[Any], bool]] = {
-    **{'%s.%s' % (kind.__module__, kind.__qualname__): check for kind, check in (
+    **{_name_of(kind): is_harmless for kind, is_harmless in (
         # Without a buffer, or to read from: the kernel closes it.
         (io.FileIO, _always), (io.BufferedReader, _always), (io.BytesIO, _always), (io.StringIO, _always),
         (socket.socket, _always), (Connection, _always),

@@ -37,9 +37,7 @@ class SharedPages:
 
         :param state: what the zygote knew when the job's process was forked off.
         """
-        # It is not imported for this: with some security policies that is noted as an attempt at something evil. But
-        # ansible-core's `basic` imports it, too.
-        ctypes: Any = sys.modules.get('ctypes')
+        ctypes = _imported_ctypes()
         if self._advise is None and ctypes is not None and sys.platform.startswith('linux'):
             self._advise = ctypes.PyDLL(None).madvise
             self._advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
@@ -52,7 +50,7 @@ class SharedPages:
 
         :param state: what the zygote knows.
         """
-        ctypes: Any = sys.modules.get('ctypes')
+        ctypes = _imported_ctypes()
         if ctypes is not None and state != self._tidied_state:
             self._tidied_state = state
             trim = getattr(ctypes.PyDLL(None), 'malloc_trim', None)  # that of GNU has it
@@ -101,6 +99,15 @@ class Observation:
     def told(self) -> bytes:
         """Return what it has written to so far, for the zygote; b'' if that cannot be told."""
         return as_ranges(own_pages() - self._before)
+
+
+def _imported_ctypes() -> Any:
+    """Return the module `ctypes`, None if nobody has imported it.
+
+    It is not imported for this: with some security policies that is noted as an attempt at something evil. But
+    ansible-core's `basic` imports it, too.
+    """
+    return sys.modules.get('ctypes')
 
 
 def is_busy() -> bool:

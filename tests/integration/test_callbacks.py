@@ -175,8 +175,6 @@ def test_nothing_secret_is_shown(engine: Engine, project: Project, sshd: Sshd, a
     (accounts.passwd.home / 'hidden').unlink()
 
 
-
-
 #: Leaves to the end of the process what it should have done before.
 LAZY = '''
 from ansible.plugins.callback import CallbackBase
