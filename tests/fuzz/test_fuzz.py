@@ -15,7 +15,7 @@ from mitogen.core import frames, handles, payload
 from mitogen.core.frames import Frame, pack
 
 HARNESS = Path(__file__).with_name('harness.py')
-SECONDS = int(os.environ.get('MITOGEN_FUZZ_SECONDS') or 10)
+SECONDS = int(os.environ.get('MITOGEN_FUZZ_SECONDS') or 5)
 
 #: Where its makers offer atheris ready to install; requirements.txt says the same.
 HAS_WHEELS = (sys.platform, platform.machine()) == ('linux', 'x86_64') and (3, 11) <= sys.version_info[:2] <= (3, 13)

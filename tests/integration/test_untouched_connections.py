@@ -22,7 +22,7 @@ from tests.harness.project import Project, Run, empty_project
 from tests.harness.sshd import Sshd, free_port
 from tests.harness.windows import PASSWORD, winrm_server
 
-pytestmark = pytest.mark.xdist_group('untouched connections')
+pytestmark = [pytest.mark.xdist_group('untouched connections'), pytest.mark.once]
 
 BOX = 'collections/ansible_collections/lab/box'
 

@@ -13,7 +13,7 @@ from tests.harness.sshd import Sshd
 from tests.integration.parity.masks import BECOME_MASKS, CORE, MASKS
 from tests.integration.parity.scenes import Outcome, Scene
 
-pytestmark = [pytest.mark.timeout(1300), pytest.mark.xdist_group('become-matrix')]
+pytestmark = [pytest.mark.timeout(1300), pytest.mark.xdist_group('become-matrix'), pytest.mark.ends]
 
 #: A program which asks as ksu does, then goes on with sudo.
 KSU = '''\

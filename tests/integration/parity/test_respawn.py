@@ -15,7 +15,7 @@ from tests.harness.sshd import Sshd
 from tests.integration.parity.masks import MASKS, RESPAWN_MASKS
 from tests.integration.parity.scenes import Outcome, Scene
 
-pytestmark = [pytest.mark.timeout(1300), pytest.mark.xdist_group('respawn')]
+pytestmark = [pytest.mark.timeout(1300), pytest.mark.xdist_group('respawn'), pytest.mark.ends]
 
 SYSTEM = '/usr/bin/python3'
 

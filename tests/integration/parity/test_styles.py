@@ -12,7 +12,7 @@ from tests.harness.sshd import Sshd
 from tests.integration.parity.masks import CORE, MASKS, STYLE_MASKS
 from tests.integration.parity.scenes import Outcome, Scene
 
-pytestmark = [pytest.mark.timeout(1300), pytest.mark.xdist_group('styles')]
+pytestmark = [pytest.mark.timeout(1300), pytest.mark.xdist_group('styles'), pytest.mark.ends]
 
 #: Of jobs. Their wrappers outlive the play, and stock sometimes misses a command that has just been started.
 LEFT = ('async_wrapper', 'AnsiballZ_command', 'sleep 300.')
