@@ -4,11 +4,10 @@ from typing import Any
 
 from ansible.utils.display import Display
 
-from ansible_mitogen import hooks, link
-from ansible_mitogen.hooks.modules_ahead import outlook
-from ansible_mitogen.hooks.warm_up import prepare_task
+from ansible_mitogen import link
 from ansible_mitogen.mux.api import MuxError
 from ansible_mitogen.stock_name import use_stock_name
+from ansible_mitogen.switch import switch_on
 
 display = Display()
 
@@ -17,12 +16,16 @@ class MitogenStrategy:
     """Mixin over a stock strategy: installs the hooks when the first play begins."""
 
     def __init__(self, tqm: Any) -> None:
-        hooks.install(_forks(tqm))
+        switch_on(_forks(tqm))
         super().__init__(tqm)  # type: ignore[call-arg]
         self._begin(tqm)
 
     def _begin(self, tqm: Any) -> None:
         """What follows the stock constructor, whichever of the two switches led here."""
+        # Imported late, as all hooks are, see :func:`switch_on`.
+        from ansible_mitogen.hooks.modules_ahead import outlook
+        from ansible_mitogen.hooks.warm_up import prepare_task
+        self._outlook, self._prepare_task = outlook, prepare_task
         add_slots(getattr(tqm, '_workers', None), _forks(tqm))
 
     def run(self, iterator: Any, *args: Any, **kwargs: Any) -> Any:
@@ -31,17 +34,17 @@ class MitogenStrategy:
         # Before ansible-core 2.19 the one that prints is not among the others.
         callbacks = (getattr(tqm, '_stdout_callback', None), *(getattr(tqm, '_callback_plugins', None) or ()))
         use_stock_name(type(self), MitogenStrategy, getattr(iterator, '_play', None), callbacks)
-        outlook.begin_play(getattr(iterator, '_blocks', ()))
+        self._outlook.begin_play(getattr(iterator, '_blocks', ()))
         try:
             return super().run(iterator, *args, **kwargs)  # type: ignore[misc]
         finally:
-            outlook.end_play()
+            self._outlook.end_play()
             if getattr(getattr(iterator, '_play', None), 'serial', None):
                 _close_connections(_forks(self._tqm))  # type: ignore[attr-defined]
 
     def _queue_task(self, host: Any, task: Any, *args: Any, **kwargs: Any) -> Any:
-        prepare_task(task)
-        outlook.note_task(task)
+        self._prepare_task(task)
+        self._outlook.note_task(task)
         return super()._queue_task(host, task, *args, **kwargs)  # type: ignore[misc]
 
 

@@ -1,6 +1,5 @@
 """The root of a tree of contexts."""
 
-import logging
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 from mitogen.core import handles
@@ -9,6 +8,7 @@ from mitogen.core.errors import Error
 from mitogen.core.messages import Message
 from mitogen.core.router import ANYONE, Context, check_not_importing_main
 from mitogen.core.router import Router as CoreRouter
+from mitogen.core.streams import PRINTED
 from mitogen.parent.bootstrap import LATE_MEMBERS, bootstrap_command, build_bundle
 from mitogen.parent.bundle_cache import cached
 from mitogen.parent.children import create_child, hybrid_create_child, tty_create_child
@@ -21,7 +21,6 @@ from mitogen.parent.routes import Routes
 from mitogen.prompts import Failures, explain
 from mitogen.records import RecordSink
 from mitogen.responder import ModuleResponder
-from mitogen.shrink import shrink_source
 from mitogen.transports import Transports
 
 __all__ = [
@@ -55,8 +54,12 @@ def make_bundle(package: str = 'mitogen.core') -> bytes:
     tools = [finder.find(name) for name in ('mitogen.shrink', 'mitogen.parent.minimize', 'mitogen.parent.bootstrap')]
     inputs = [tool.source for tool in tools if tool is not None]
     inputs += [part for path, source in sorted(sources.items()) for part in (path.encode(), source)]
-    return cached('bundle-%s' % package, inputs, lambda: build_bundle(
-        {path: shrink_source(source.decode('utf-8')) for path, source in sources.items()}))
+
+    def make() -> bytes:
+        # Imported late: mostly, the bundle has been made before.
+        from mitogen.shrink import shrink_source
+        return build_bundle({path: shrink_source(source.decode('utf-8')) for path, source in sources.items()})
+    return cached('bundle-%s' % package, inputs, make)
 
 
 class Stream(ChildStream):
@@ -146,7 +149,7 @@ class Router(Transports, CoreRouter):
     """
 
     def __init__(self, broker: Optional[Broker] = None, prefixes: Optional[List[str]] = None,
-                 log_level: int = logging.INFO) -> None:
+                 log_level: int = PRINTED) -> None:
         check_not_importing_main()
         super().__init__(Broker() if broker is None else broker)
         self.tree_config = {'prefixes': prefixes, 'log_level': log_level}

@@ -1,7 +1,7 @@
 """What programs ask on the way to another account or host, and why they fail. Pure functions of what they print."""
 
 import re
-from typing import Optional, Pattern, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 #: "Password" as Linux-PAM, sudo and shadow say it in the languages they are translated into, in lower case.
 PASSWORD_WORDS = (
@@ -14,20 +14,22 @@ PASSWORD_WORDS = (
     'ពាក្យសម្ងាត់', 'パスワード', '암호', '비밀번호', '密码', '密碼', '口令',
 )
 
+# Expressions are compiled when they are first used: most runs are asked nothing, and nothing fails.
+
 #: A question ends like this, and with no newline: it waits for the answer on the same line.
-_QUESTION = re.compile(r'[:：៖?？]\s*\Z')
+_QUESTION = r'[:：៖?？]\s*\Z'
 
 #: How a translated sudo, and sudo-rs, begin theirs. "[sudo: authenticate] " is the latter.
-_SUDO = re.compile(r'\[(sudo|судо)\b[^\]]*\]')
+_SUDO = r'\[(sudo|судо)\b[^\]]*\]'
 
 #: Programs print their name and a colon before a complaint, sometimes in a write of its own.
-_ONLY_A_NAME = re.compile(r'^[\w./-]*(sudo|su|doas|ssh|mitogen)(\[\d+\])?: *\Z')
+_ONLY_A_NAME = r'^[\w./-]*(sudo|su|doas|ssh|mitogen)(\[\d+\])?: *\Z'
 
 #: What asks for something else than a password: answering with one would show it to the wrong reader.
-_OTHER_SECRETS = re.compile(r'verification code|one-time|otp\b|token|passcode|\bpin\b', re.IGNORECASE)
+_OTHER_SECRETS = r'(?i)verification code|one-time|otp\b|token|passcode|\bpin\b'
 
-_PASSPHRASE = re.compile(r"Enter (?:PIN or )?passphrase for .*: *\Z")
-_HOST_KEY = re.compile(r'\(yes/no(?:/\[fingerprint\])?\)\? *\Z')
+_PASSPHRASE = r"Enter (?:PIN or )?passphrase for .*: *\Z"
+_HOST_KEY = r'\(yes/no(?:/\[fingerprint\])?\)\? *\Z'
 
 
 def _last_line(output: bytes) -> bytes:
@@ -48,24 +50,25 @@ def asks_password(output: bytes, prompt: Optional[bytes] = None) -> bool:
     if prompt is not None and prompt in output:
         return True
     line = question(output)
-    if not _QUESTION.search(line) or any(other.search(line) for other in (_ONLY_A_NAME, _OTHER_SECRETS, _PASSPHRASE)):
+    if not re.search(_QUESTION, line) or any(
+            re.search(other, line) for other in (_ONLY_A_NAME, _OTHER_SECRETS, _PASSPHRASE)):
         return False
     # Where it is not in UTF-8 no word can be told; but there is little else that could be asked.
-    return bool(_SUDO.match(line)) or '\ufffd' in line or any(word in line.lower() for word in PASSWORD_WORDS)
+    return bool(re.match(_SUDO, line)) or '\ufffd' in line or any(word in line.lower() for word in PASSWORD_WORDS)
 
 
 def asks_passphrase(output: bytes) -> bool:
     """Whether ssh waits for the passphrase of a key."""
-    return bool(_PASSPHRASE.search(question(output)))
+    return bool(re.search(_PASSPHRASE, question(output)))
 
 
 def asks_host_key(output: bytes) -> bool:
     """Whether ssh waits for a word on a host key that it does not know."""
-    return bool(_HOST_KEY.search(question(output)))
+    return bool(re.search(_HOST_KEY, question(output)))
 
 
 #: What a failed program printed, and what that means.
-Failures = Sequence[Tuple[Pattern[bytes], str]]
+Failures = Sequence[Tuple[bytes, str]]
 
 
 def failures(*table: Tuple[str, str]) -> Failures:
@@ -74,13 +77,13 @@ def failures(*table: Tuple[str, str]) -> Failures:
     :param table: pairs of a regular expression and a sentence, in which ``{0}``
         stands for what the expression matched.
     """
-    return [(re.compile(expression.encode(), re.MULTILINE), sentence) for expression, sentence in table]
+    return [(b'(?m)' + expression.encode(), sentence) for expression, sentence in table]
 
 
 def explain(output: bytes, table: Failures) -> Optional[str]:
     """Return the sentence of the first failure that `output` shows, or None."""
     for expression, sentence in table:
-        found = expression.search(output)
+        found = re.search(expression, output)
         if found is not None:
             return sentence.format(found.group().decode('utf-8', 'replace').strip())
     return None

@@ -10,7 +10,6 @@ from mitogen.core.messages import Message
 from mitogen.core.router import ANYONE, MAIN, Context
 from mitogen.parent.forwarder import pack_modules
 from mitogen.parent.modules import ModuleFinder, inside
-from mitogen.shrink import shrink_source
 
 #: Sources in one LOAD_MODULE: well under the limit of a frame, also when they do not compress.
 BATCH_SIZE = 512 * 1024
@@ -63,6 +62,8 @@ class ModuleResponder:
             return None
         source = found.source
         if name.partition('.')[0] == 'mitogen':
+            # Imported late, as few need it: targets get nearly all of ours in bundles.
+            from mitogen.shrink import shrink_source
             source = shrink_source(source.decode('utf-8')).encode('utf-8')
         return ModuleCode(found.origin, found.is_package, source)
 

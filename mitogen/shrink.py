@@ -10,8 +10,8 @@ import sys
 import tokenize
 from typing import Any, Iterator, List, NamedTuple, Optional, Set, Tuple
 
+from mitogen.parent.imports import parse_source
 from mitogen.parent.minimize import minimize_source
-from mitogen.parent.modules import parse_source
 
 _Position = Tuple[int, int]
 _Edit = NamedTuple('_Edit', [('start', _Position), ('end', _Position), ('text', str)])

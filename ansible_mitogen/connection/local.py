@@ -12,7 +12,8 @@ from ansible_mitogen.connection.become import BecomeDialogue, BecomeWatch
 from ansible_mitogen.connection.outcome import TransportFailed
 from ansible_mitogen.connection.persistent import PersistentConnection
 from ansible_mitogen.connection.steps import Silent, Step
-from ansible_mitogen.mux.api import ACCOUNT, Hop, HopFailed, ModuleCall
+from ansible_mitogen.mux.api import Hop, HopFailed, ModuleCall
+from ansible_mitogen.mux.protocol import ACCOUNT
 
 #: Seconds for a Python to start on this machine, however busy it is.
 _START_DEADLINE = 60.0

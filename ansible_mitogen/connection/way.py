@@ -17,7 +17,8 @@ from ansible_mitogen.connection.pythons import PythonChoice, bootstrap_text, dis
 from ansible_mitogen.connection.sources import READ_BY_BECOME
 from ansible_mitogen.connection.steps import Step
 from ansible_mitogen.connection.via import ViaChoice
-from ansible_mitogen.mux.api import ACCOUNT, Hop
+from ansible_mitogen.mux.api import Hop
+from ansible_mitogen.mux.protocol import ACCOUNT
 
 
 class Way(Diagnosis):

@@ -28,21 +28,20 @@ from ansible_mitogen.hooks.template_code import TemplateCode
 from ansible_mitogen.hooks.unchanged_copy import UnchangedCopy
 from ansible_mitogen.hooks.warm_up import WarmUp
 from ansible_mitogen.hooks.worker_threads import WorkerThreads
+from ansible_mitogen.switched_off import is_switched_off
 from ansible_mitogen.versions import untested_reason
 
 display = Display()
 
-#: Names of hooks to leave out, separated by commas, or ``all``.
-SWITCH_OFF = 'MITOGEN_DISABLE_HOOKS'
-
 _threads = WorkerThreads()
 
-#: In the order in which they are installed: the connections before those who watch which are chosen.
+#: In the order in which they are installed: garbage before there is more, the connections before those who watch which
+#: are chosen.
 HOOKS: tuple[Hook, ...] = (
-    EarlyStart(), ConnectionChoice(), ConnectionVariables(), _threads, FactCleaning(), ModuleImports(), ModuleKinds(),
-    ModuleZips(), ModulesAhead(_threads), TemplateCode(), OptionNames(), OptionValues(), PlainKeywords(),
+    Garbage(), EarlyStart(), ConnectionChoice(), ConnectionVariables(), _threads, FactCleaning(), ModuleImports(),
+    ModuleKinds(), ModuleZips(), ModulesAhead(_threads), TemplateCode(), OptionNames(), OptionValues(), PlainKeywords(),
     SshArguments(), WarmUp(), StrategyChoice(), MakeFolder(), RemoveFolder(), Permissions(), UnchangedCopy(),
-    CommandWaits(), CommandSpawn(), Garbage())
+    CommandWaits(), CommandSpawn())
 
 _installed_by = 0
 
@@ -57,12 +56,11 @@ def install(forks: int, adopt_stock: bool = False) -> None:
     if _installed_by == os.getpid():
         return
     _installed_by = os.getpid()
-    switched_off = {name.strip() for name in os.environ.get(SWITCH_OFF, '').split(',')}
     unfit = []
     for hook in HOOKS:
         if isinstance(hook, StrategyChoice) and not adopt_stock:
             continue
-        if hook.name in switched_off or 'all' in switched_off:
+        if is_switched_off(hook.name):
             display.vvv('MITOGEN: hook %s is switched off' % hook.name)
             continue
         reason = hook.unfit_reason()

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
 from inspect import GEN_CLOSED, GEN_CREATED, getgeneratorstate
+from itertools import compress
 from multiprocessing.connection import Connection
 from pathlib import PurePath
 from types import GeneratorType, ModuleType
@@ -83,12 +84,14 @@ def reason_to_collect(objects: Collection[object], modules: Mapping[str, ModuleT
         if _is_extension(module) and not _is_known_extension(name):
             return 'the extension module %s' % name
     # Of classes in C as well, if their objects are to do something before they are freed.
-    finalized = [kind for kind in set(map(type, objects)) if hasattr(kind, '__del__')]
+    kinds = list(map(type, objects))
+    finalized = [kind for kind in set(kinds) if hasattr(kind, '__del__')]
     checks = {kind: _HARMLESS.get(_name_of(kind), _never) for kind in finalized}
-    for each in objects:
-        is_harmless = checks.get(type(each))
-        if is_harmless is not None and not is_harmless(each):
-            return 'an object of %s' % _name_of(type(each))
+    # There are hundreds of thousands: no statement of Python for each.
+    for each in compress(objects, map(checks.__contains__, kinds)):
+        kind = type(each)
+        if not checks[kind](each):
+            return 'an object of %s' % _name_of(kind)
     return ''
 
 

@@ -1,5 +1,7 @@
 """What every forked worker would load anew is loaded once, in the process that they are forked from."""
 
+import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +34,7 @@ class WarmUp(Hook):
 
     def install(self, forks: int) -> None:
         """Load what all tasks need."""
-        for load in (_load_twins, _load_codecs, _load_shell):
+        for load in (_load_twins, _load_codecs, _load_shell, _name_files):
             _try(load)
         for name in _COMMON_MODULES:
             _try(_find_module, 'ansible.legacy.' + name, [])
@@ -71,6 +73,16 @@ def _load_codecs() -> None:
 
 def _load_shell() -> None:
     loader.get_shell_plugin(shell_type='sh')
+
+
+def _name_files() -> None:
+    # Whoever uses what is deprecated, ansible-core finds on the stack; and to use a strategy from outside is. If Python
+    # does not know yet which modules are there, it looks for the true path of every module that is loaded.
+    known: Any = getattr(inspect, 'modulesbyfile', {})
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, '__dict__', {}).get('__file__')
+        if path:
+            known.setdefault(path, name)
 
 
 def _find_module(name: str, collections: Any) -> None:

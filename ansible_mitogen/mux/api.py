@@ -6,9 +6,6 @@ from dataclasses import dataclass, field
 #: Stands in for a hop's command when its context is wanted only if it is open, or being opened.
 NOT_OPENED: tuple[str, ...] = ()
 
-#: How the key begins of a hop that leads to an account of the host before it, or of the controller.
-ACCOUNT = 'account '
-
 
 class MuxError(Exception):
     """Base of what :class:`ansible_mitogen.mux.client.MuxClient` raises by itself."""

@@ -97,11 +97,8 @@ class BundleStore:
     """
 
     def __init__(self, common: Iterable[Member]) -> None:
-        # Late, like all that takes long to import: the multiplexer must listen early.
-        from hashlib import blake2b
-        self._digest = blake2b
         self._members: list[Member] = []
-        self._numbers: dict[tuple[str, bytes], int] = {}
+        self._numbers: dict[Member, int] = {}
         self._bundles: dict[str, Bundle] = {}
         self._pairs: dict[tuple[tuple[int, ...], tuple[int, ...]], Bundle | None] = {}
         self._paths: dict[int, str] = {}
@@ -152,10 +149,9 @@ class BundleStore:
         return both
 
     def _number(self, member: Member) -> int:
-        key = (member.path, self._digest(member.source, digest_size=16).digest())
-        number = self._numbers.get(key)
+        number = self._numbers.get(member)
         if number is None:
-            number = self._numbers[key] = len(self._members)
+            number = self._numbers[member] = len(self._members)
             self._members.append(member)
             self._paths[number] = member.path
         return number

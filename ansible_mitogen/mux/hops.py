@@ -4,17 +4,16 @@ All but :meth:`Dial.run` happens in the broker's thread. Opening itself blocks, 
 `run_blocking`; what depends on its outcome comes back through the broker.
 """
 
-import logging
 import queue
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from ansible_mitogen.mux.api import ACCOUNT
-from ansible_mitogen.mux.protocol import HopSpec
+from ansible_mitogen.mux.protocol import ACCOUNT, HopSpec
 from ansible_mitogen.mux.room import Room
+from mitogen.core.log import Logger
 
-LOG = logging.getLogger('mux.hops')
+LOG = Logger('mux.hops')
 
 Key = tuple[str, ...]
 

@@ -14,6 +14,9 @@ from mitogen.core import payload
 from mitogen.core.errors import PayloadError
 from mitogen.core.frames import DATA, RAW, Frame, pack
 
+#: How the key begins of a hop that leads to an account of the host before it, or of the controller.
+ACCOUNT = 'account '
+
 #: Name of the socket in its directory.
 SOCKET_NAME = 'mux'
 

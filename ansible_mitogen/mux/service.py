@@ -1,6 +1,5 @@
 """What the multiplexer does for each kind of request. All of it happens in the broker's thread."""
 
-import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,9 +15,10 @@ from ansible_mitogen.mux.transfers import Fetch, Put
 from ansible_mitogen.mux.usage import Usages
 from mitogen.core import handles
 from mitogen.core.errors import Error
+from mitogen.core.log import Logger
 from mitogen.core.router import ANYONE
 
-LOG = logging.getLogger('mux.service')
+LOG = Logger('mux.service')
 
 
 class Opening:

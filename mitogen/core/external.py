@@ -281,8 +281,8 @@ def _start_zygote(config: Dict[str, Any], fds: Any) -> Tuple[int, int, Any]:
         files = json.loads(zlib.decompress(BUNDLES['mitogen.zygote']).decode())['files']
         finder.select({path: source.encode() for path, source in files.items()})
         sys.meta_path.insert(0, finder)
-    from mitogen import zygote
-    zygote.run(theirs, config['zygote_id'], config['context_id'], jobs, config.get('sources', ()))
+    from mitogen.zygote.loop import run
+    run(theirs, config['zygote_id'], config['context_id'], jobs, config.get('sources', ()))
     os._exit(0)
 
 

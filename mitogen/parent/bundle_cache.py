@@ -1,6 +1,5 @@
 """Bundles that were made before: kept where Python keeps byte-code, for the same reason and as long."""
 
-import hashlib
 import importlib.util
 import os
 import sys
@@ -18,17 +17,24 @@ def cached(name: str, inputs: Iterable[bytes], make: Callable[[], bytes]) -> byt
     :param name: what it is, a file name.
     :param inputs: all that the result depends on, besides this version of Python.
     """
-    digest = hashlib.sha256()
-    for one in inputs:
-        digest.update(b'%d ' % len(one) + one)
+    digest = _digest(b'%d ' % len(one) + one for one in inputs)
     path = _path(name)
-    kept = _read(path, digest.digest()) if path else None
+    kept = _read(path, digest) if path else None
     if kept is not None:
         return kept
     made = make()
     if path and not sys.dont_write_bytecode:
-        _write(path, digest.digest() + hashlib.sha256(made).digest() + made)
+        _write(path, digest + _digest([made]) + made)
     return made
+
+
+def _digest(parts: Iterable[bytes]) -> bytes:
+    # Imported late, by the thread that needs it: it takes a while.
+    import hashlib
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.digest()
 
 
 def _path(name: str) -> Optional[str]:
@@ -46,7 +52,7 @@ def _read(path: str, digest: bytes) -> Optional[bytes]:
     except OSError:
         return None
     head, made = content[:2 * _DIGEST_SIZE], content[2 * _DIGEST_SIZE:]
-    return made if head == digest + hashlib.sha256(made).digest() else None
+    return made if head == digest + _digest([made]) else None
 
 
 def _write(path: str, content: bytes) -> None:

@@ -1,28 +1,19 @@
 """Finding modules and their source without importing them."""
 
-import ast
-import logging
 import os
 import pkgutil
 import sys
-import threading
-import warnings
-import zipfile
 import zipimport
 from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder, SourceFileLoader
 from importlib.util import spec_from_loader
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from mitogen.core.importer import ModuleCode, is_stdlib
+from mitogen.core.log import Logger
 
-LOG = logging.getLogger(__name__)
+LOG = Logger(__name__)
 
 _Path = Union[str, 'os.PathLike[str]']
-
-#: Nodes whose statements run when the module is imported.
-_RUN_AT_IMPORT = (ast.Module, ast.ClassDef, ast.If, ast.Try, ast.ExceptHandler, ast.With, ast.For, ast.While)
-
-_PARSING = threading.Lock()
 
 
 def get_child_modules(path: _Path, fullname: str) -> List[str]:
@@ -114,8 +105,10 @@ class ModuleFinder:
     def _imported_by(self, name: str) -> List[str]:
         names = self._imports.get(name)
         if names is None:
+            # Imported late: a program that sends no modules need not have it.
+            from mitogen.parent.imports import imports_of
             code = self.find(name)
-            names = [] if code is None else list(self._existing(_imports_of(name, code)))
+            names = [] if code is None else list(self._existing(imports_of(name, code)))
             self._imports[name] = names
         return names
 
@@ -225,60 +218,8 @@ def _read(folder: str, parts: List[str]) -> Optional[bytes]:
 def _listing(folder: str) -> List[str]:
     importer: Any = pkgutil.get_importer(folder)
     if isinstance(importer, zipimport.zipimporter):
+        import zipfile
         with zipfile.ZipFile(importer.archive) as archive:
             inside = [name[len(importer.prefix):] for name in archive.namelist() if name.startswith(importer.prefix)]
         return [name.split('/')[0] for name in inside if name]
     return os.listdir(folder) if os.path.isdir(folder) else []
-
-
-def _imports_of(name: str, code: ModuleCode) -> Iterator[Tuple[str, Sequence[str]]]:
-    """Yield what importing a module imports: full module names, and the names taken from them."""
-    package = name.split('.') if code.is_package else name.split('.')[:-1]
-    for statement in _import_statements(code):
-        if isinstance(statement, ast.Import):
-            for alias in statement.names:
-                yield alias.name, ()
-            continue
-        parts = statement.module.split('.') if statement.module else []
-        if statement.level:
-            if statement.level > len(package):
-                continue
-            parts = package[:len(package) - statement.level + 1] + parts
-        yield '.'.join(parts), [alias.name for alias in statement.names]
-
-
-def parse_source(source: Union[str, bytes]) -> ast.Module:
-    """Return the syntax tree of a module. One thread does so at a time.
-
-    Warnings are off meanwhile, in the whole process: otherwise the odd backslash in someone's module would be reported
-    to the user, by us. And before Python 3.11.8 a thread that parses while another is interrupted in doing so has that
-    one fail (https://github.com/python/cpython/issues/106905).
-
-    :raises SyntaxError: it cannot be parsed; `ValueError`, `RecursionError` and `MemoryError` mean the same.
-    """
-    with _PARSING, warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        return ast.parse(source)
-
-
-def _import_statements(code: ModuleCode) -> Iterator[Union[ast.Import, ast.ImportFrom]]:
-    """Yield the import statements that run when the module is imported, in order."""
-    try:
-        stack: List[Any] = [parse_source(code.source)]
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    while stack:
-        node = stack.pop()
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            yield node
-        elif isinstance(node, ast.If) and _is_false_at_import(node.test):
-            stack.extend(reversed(node.orelse))
-        elif isinstance(node, _RUN_AT_IMPORT):
-            stack.extend(reversed(list(ast.iter_child_nodes(node))))
-
-
-def _is_false_at_import(test: ast.expr) -> bool:
-    """Whether `test` is ``TYPE_CHECKING`` or ``__name__ == ...``."""
-    if isinstance(test, ast.Compare):
-        return isinstance(test.left, ast.Name) and test.left.id == '__name__'
-    return getattr(test, 'id', getattr(test, 'attr', None)) == 'TYPE_CHECKING'

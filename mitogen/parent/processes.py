@@ -2,7 +2,6 @@
 
 import collections
 import errno
-import logging
 import os
 import select
 import signal
@@ -10,7 +9,9 @@ import threading
 import time
 from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 
-LOG = logging.getLogger(__name__)
+from mitogen.core.log import Logger
+
+LOG = Logger(__name__)
 
 #: What a callback is given for a child that someone else reaped: exit code 255.
 UNKNOWN_STATUS = 255 << 8

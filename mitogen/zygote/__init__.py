@@ -15,7 +15,3 @@ single-threaded. It speaks frames with its context over a socket. Its mailboxes:
 
 It ends, with all its jobs, when the socket is closed.
 """
-
-from mitogen.zygote.loop import run
-
-__all__ = ['run']

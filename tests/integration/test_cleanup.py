@@ -269,8 +269,8 @@ def test_nothing_is_written_on_the_target(
     assert not created, '\n'.join(created)
 
 
-#: Written by logins, by sudo, by the kernel's interfaces, and by whichever Python starts first after a target that keeps
-#: code (tests/harness/kept_code.py) has had another sitecustomize.py; not by us.
+#: Written by logins, by sudo, by the kernel's interfaces, and by whichever Python starts first after a target that
+#: keeps code (tests/harness/kept_code.py) has had another sitecustomize.py; not by us.
 OF_THE_SYSTEM = re.compile(
     r'^(/dev/|/proc/|/sys/|/run/|/var/run/|/var/log/|/var/lib/sudo|/var/lib/lastlog|/etc/|/var/tmp/mt-\w+/sshd/|'
     r'/usr/lib/python3[.\w]*/__pycache__/sitecustomize\.)')

@@ -376,5 +376,5 @@ def test_scanning_a_module_warns_of_nothing(importable):
 
 
 def test_threads_parse_at_the_same_time():
-    race('from mitogen.parent.modules import parse_source\nfrom mitogen.shrink import shrink_source',
+    race('from mitogen.parent.imports import parse_source\nfrom mitogen.shrink import shrink_source',
          ['parse_source(SOURCE)', 'parse_source("value")', 'shrink_source(SOURCE)'])

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from ansible_mitogen.mux import hops, room
-from ansible_mitogen.mux.api import ACCOUNT
 from ansible_mitogen.mux.hops import AbandonedError, HopTable, NotOpenError, Request
-from ansible_mitogen.mux.protocol import HopSpec
+from ansible_mitogen.mux.protocol import ACCOUNT, HopSpec
 from mitogen.core.errors import StreamError
 
 

@@ -36,9 +36,9 @@ finder.select(files)
 sys.meta_path.insert(0, finder)
 from mitogen.core import external
 external.forget_coercion()
-from mitogen import zygote
+from mitogen.zygote.loop import run
 exec(before)
-zygote.run(socket.socket(fileno=fd), %d, %d)
+run(socket.socket(fileno=fd), %d, %d)
 """ % (ZYGOTE_ID, AGENT_ID)
 
 #: The members that the runner consists of.

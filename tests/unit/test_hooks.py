@@ -20,7 +20,7 @@ from ansible_mitogen.hooks.connection_variables import ConnectionVariables, givi
 from ansible_mitogen.hooks.early_start import EarlyStart
 from ansible_mitogen.hooks.strategy_choice import StrategyChoice, adopting
 from ansible_mitogen.strategy import MitogenStrategy
-from ansible_mitogen.switch import switch_on_if_enabled
+from ansible_mitogen.switch import switch_on, switch_on_if_enabled
 
 pytestmark = pytest.mark.every_core
 
@@ -202,6 +202,17 @@ def test_hooks_can_be_switched_off(run_install, monkeypatch, value, installed):
     assert [one.forks, two.forks] == installed
 
 
+@pytest.mark.parametrize('value, seen', [('', ['start', 'hooks']), ('zips', ['start', 'hooks']), ('start', ['hooks']),
+                                         ('all', ['hooks'])])
+def test_multiplexer_starts_before_all_else_unless_that_is_switched_off(monkeypatch, value, seen):
+    monkeypatch.setenv('MITOGEN_DISABLE_HOOKS', value)
+    done = []
+    monkeypatch.setattr(link, 'start', lambda forks: done.append('start'))
+    monkeypatch.setattr(hooks, 'install', lambda forks, adopt_stock: done.append('hooks'))
+    switch_on(5)
+    assert done == seen
+
+
 def test_every_hook_says_what_it_is():
     assert len({hook.name for hook in hooks.HOOKS}) == len(hooks.HOOKS)
     for hook in hooks.HOOKS:
@@ -222,7 +233,7 @@ def test_strategies_are_subclasses_of_the_stock_ones(monkeypatch, name):
     stock = strategy_loader.get_with_context(STRATEGIES[name], class_only=True).object
     assert issubclass(mine, stock)
     seen = []
-    monkeypatch.setattr('ansible_mitogen.strategy.hooks.install', seen.append)
+    monkeypatch.setattr('ansible_mitogen.strategy.switch_on', seen.append)
     monkeypatch.setattr(stock, '__init__', lambda self, tqm: seen.append(tqm))
     tqm = SimpleNamespace(_forks=7)
     mine(tqm)
@@ -252,7 +263,7 @@ def test_other_strategies_are_not_adopted():
 
 def test_strategies_are_adopted_only_if_the_callback_is_enabled(monkeypatch):
     installed = []
-    monkeypatch.setattr('ansible_mitogen.switch.hooks.install', lambda forks, **more: installed.append(more))
+    monkeypatch.setattr('ansible_mitogen.switch.switch_on', lambda forks, **more: installed.append(more))
     for enabled in ([], ['profile_tasks'], ['mitogen.ansible.mitogen'], ['timer', 'mitogen']):
         monkeypatch.setattr('ansible.constants.CALLBACKS_ENABLED', enabled, raising=False)
         switch_on_if_enabled()

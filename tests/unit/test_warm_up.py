@@ -1,5 +1,6 @@
 """What the main process loads so that its workers need not."""
 
+import inspect
 import sys
 from types import SimpleNamespace
 
@@ -28,6 +29,19 @@ def test_the_twins_are_loaded() -> None:
     warm_up.WarmUp().install(5)
     assert 'ansible_mitogen.connection.ssh' in sys.modules
     assert 'ansible_mitogen.connection.local' in sys.modules
+
+
+def test_whoever_looks_at_the_stack_need_not_look_for_the_files_of_all_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = inspect.currentframe()
+    expected = inspect.getmodule(frame)
+    assert expected is not None
+    monkeypatch.setattr(inspect, 'modulesbyfile', {})
+    monkeypatch.setattr(inspect, '_filesbymodname', {})
+    warm_up.WarmUp().install(5)
+    looked: list[object] = []
+    monkeypatch.setattr(inspect, 'getabsfile', lambda *args: looked.append(args))
+    assert inspect.getmodule(frame, __file__) is expected
+    assert looked == []
 
 
 def test_modules_are_looked_up_once_for_all_tasks_of_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
