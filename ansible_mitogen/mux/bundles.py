@@ -165,6 +165,12 @@ class BundleStore:
                              for number in batch], 'blob': self._blob(batch)}
                 for batch in self._batches(lacking)]
 
+    def compress_first(self, bundle: Bundle) -> None:
+        """Compress what a context lacks that has been sent nothing, if that is so of all: they are being opened."""
+        if not self._pushed:
+            for batch in self._batches(bundle.numbers):
+                self._blob(batch)
+
     def _batches(self, numbers: Iterable[int]) -> list[tuple[int, ...]]:
         batches: list[list[int]] = []
         size = 0

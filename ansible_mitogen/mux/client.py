@@ -212,14 +212,22 @@ class MuxClient:
             while not isinstance(answer, Completed):
                 if answer not in zips:
                     raise MuxError('the multiplexer did not keep the zip of %s' % call.module_fqn)
-                zip_base64 = zips.pop(answer).encode('ascii')
-                for piece in protocol.encode_pieces(protocol.ATTACH, exchange.request, zip_base64):
-                    exchange.send_bytes(piece)
+                exchange.attach(zips.pop(answer))
                 exchange.send(protocol.MODULE, fields)
                 answer = exchange.receive_completed()
         if either is not None and answer.stdout.startswith(OTHER_RAN):
             return replace(answer, stdout=answer.stdout[len(OTHER_RAN):], other_ran=True)
         return answer
+
+    def keep_zip(self, zip_id: str, zip_base64: str) -> None:
+        """Have the multiplexer take a module's zip to pieces before the module is run.
+
+        :raises JobFailed: it cannot.
+        """
+        with self._lock, _Exchange(self) as exchange:
+            exchange.attach(zip_base64)
+            exchange.send(protocol.KEEP, {'zip_id': zip_id})
+            exchange.receive()
 
     def run_command(self, context: ContextInfo, argv: Sequence[str], stdin: bytes = b'', tty: bool = False,
                     env: dict[str, str] | None = None, cwd: str | None = None, before: Before = NOTHING) -> Completed:
@@ -480,6 +488,11 @@ class _Exchange:
             body['stderr'] = streamed[cut:] + body['stderr']
         del body['stdout_streamed']
         return Completed(**body)
+
+    def attach(self, zip_base64: str) -> None:
+        """Send what belongs to the request that follows."""
+        for piece in protocol.encode_pieces(protocol.ATTACH, self.request, zip_base64.encode('ascii')):
+            self.send_bytes(piece)
 
     def send_file(self, pieces: Iterator[bytes]) -> str:
         """Send the content announced by a PUT, and return the path it got."""

@@ -36,6 +36,12 @@ CLOSE_DEADLINE = 2.0
 COMMON = ('ansible_mitogen/__init__.py', 'ansible_mitogen/target/__init__.py', 'ansible_mitogen/target/mends.py',
           'ansible_mitogen/target/runner.py', *LATE_MEMBERS)
 
+#: What ansible-core's `basic` imports of the standard library: before the first module comes, a target has the time for
+#: it. Without `ctypes`, which some security policies note.
+LIKELY = ('typing', 'inspect', 'copy', 'shlex', 'subprocess', 'datetime', 'locale', 'argparse', 'hashlib', 'pkgutil',
+          'platform', 'grp', 'fcntl', 'syslog', 'dataclasses', 'urllib.parse', 'pathlib', 'decimal', 'runpy',
+          'encodings.idna')
+
 #: Modules that targets may ask for.
 PREFIXES = ['mitogen', 'ansible_mitogen']
 
@@ -97,7 +103,7 @@ class Mux:
     def _open_hop(self, parent: Any, hop: HopSpec, ask: Any) -> Any:
         from mitogen.parent.connection import ChildSpec
         spec = ChildSpec(hop.argv, hop.name, hop.needs_tty, hop.may_prompt, float(hop.deadline), True, hop.cwd,
-                         hop.env, {'sources': hop.sources})
+                         hop.env, {'sources': hop.sources, 'likely': LIKELY})
         return self.router.open(spec, parent, ask if hop.may_prompt else None)
 
     def _watch(self, context: Any, lost: Callable[[str], None], gone: Callable[[], None]) -> None:

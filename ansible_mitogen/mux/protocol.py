@@ -39,7 +39,7 @@ MAX_TEXT = 64 * 1024
 OPEN = 1  #: ``{hops: [[...]...]}``; answered by PROMPT any number of times, then OPENED or FAILED
 TYPE = 2  #: ``{text: bytes|None}``: answer to PROMPT
 ABANDON = 3  #: ``{}``: answer to PROMPT; the hop is given up, FAILED follows
-ATTACH = 4  #: raw: a piece of the zip of the MODULE request that follows
+ATTACH = 4  #: raw: a piece of the zip of the MODULE or KEEP request that follows
 MODULE = 5  #: fields of a module call; answered by NEED_ZIP, or output and DONE or FAILED
 COMMAND = 6  #: ``{context, argv, stdin, stdin_path, tty, env, cwd, ...}``; answered like MODULE
 PUT = 7  #: ``{context, path, mode, content}``; `content` is None when CHUNKs and END follow; answered by DONE, FAILED
@@ -53,6 +53,7 @@ HOME = 14  #: ``{context, name}``; answered by DONE with ``{path, round_trips}``
 USAGE = 15  #: ``{}``; answered by DONE with the costs of the request's label so far, which are forgotten then
 CLOSE_IDLE = 16  #: ``{}``; answered by DONE
 CLOSE_ACCOUNTS = 17  #: ``{context}``; answered by DONE
+KEEP = 18  #: ``{zip_id}``: a zip that later requests will name, attached; answered by DONE, FAILED
 
 # Answers of the multiplexer.
 PROMPT = 20  #: ``{hop, output}``
@@ -77,7 +78,7 @@ CONTINUATIONS = frozenset([TYPE, ABANDON, CHUNK_OF_FILE, END_OF_FILE])
 _HOP_TYPES: tuple[Any, ...] = (list, str, str, bool, bool, (int, float), (str, NoneType), (dict, NoneType), list)
 
 _RAW_KINDS = frozenset([ATTACH, CHUNK_OF_FILE, OUTPUT])
-_KINDS = frozenset(range(OPEN, CLOSE_ACCOUNTS + 1)) | frozenset(range(PROMPT, FAILED + 1))
+_KINDS = frozenset(range(OPEN, KEEP + 1)) | frozenset(range(PROMPT, FAILED + 1))
 
 
 class Packet(NamedTuple):
@@ -123,6 +124,7 @@ FIELDS: dict[int, dict[str, Any]] = {
     CLOSE_ACCOUNTS: _CONTEXT,
     STAGE: {**_CONTEXT, 'steps': list, 'wait': bool},
     HOME: {**_CONTEXT, 'name': str},
+    KEEP: {'zip_id': str},
 }
 
 #: The fields of the other module that a MODULE request may name, see :class:`ansible_mitogen.mux.api.Either`.

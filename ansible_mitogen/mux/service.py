@@ -115,7 +115,7 @@ class Service:
             protocol.PUT: self._put, protocol.FETCH: self._fetch, protocol.CLOSE: self._close,
             protocol.SHUTDOWN: self._shutdown, protocol.STAGE: self._stage, protocol.HOME: self._home,
             protocol.USAGE: self._usage, protocol.CLOSE_IDLE: self._close_idle,
-            protocol.CLOSE_ACCOUNTS: self._close_accounts,
+            protocol.CLOSE_ACCOUNTS: self._close_accounts, protocol.KEEP: self._keep,
         }
         router.add_handler(self._on_get_code, handles.GET_CODE, source=ANYONE)
 
@@ -169,6 +169,16 @@ class Service:
         def failed(hop: int, error: Exception) -> None:
             exchange.fail(hop_failure(hop, error))
         self._interpreters.choose(entry, fields['interpreter'], chosen, failed, exchange.usage)
+
+    def _keep(self, fields: dict[str, Any], exchange: Exchange, attached: bytes) -> None:
+        """Take a zip to pieces that later requests will name."""
+        try:
+            if self._bundles.get(fields['zip_id']) is None:
+                self._bundles.compress_first(self._bundles.add(fields['zip_id'], attached))
+        except BundleError as exc:
+            exchange.fail(protocol.job_failed(str(exc)))
+        else:
+            exchange.finish(protocol.DONE, {})
 
     def _keep_zip(self, fields: dict[str, Any], attached: bytes, exchange: Exchange) -> bool:
         """Take the zip to pieces that comes with a request; the first that is lacking is the one."""

@@ -282,7 +282,7 @@ def _start_zygote(config: Dict[str, Any], fds: Any) -> Tuple[int, int, Any]:
         finder.select({path: source.encode() for path, source in files.items()})
         sys.meta_path.insert(0, finder)
     from mitogen.zygote.loop import run
-    run(theirs, config['zygote_id'], config['context_id'], jobs, config.get('sources', ()))
+    run(theirs, config['zygote_id'], config['context_id'], jobs, config.get('sources', ()), config.get('likely', ()))
     os._exit(0)
 
 

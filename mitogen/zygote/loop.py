@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import importlib
 import logging
 import os
 import selectors
@@ -36,11 +37,14 @@ class Zygote:
     :param parent_id: the ID of its context.
     :param jobs: memory shared with the context, see :meth:`note_jobs`.
     :param sources: files that the context came from: when one changes, no more jobs are begun.
+    :param likely: see :func:`run`.
     """
 
     def __init__(self, sock: socket.socket, context_id: int, parent_id: int, jobs: Any = None,
-                 sources: Iterable[str] = ()) -> None:
+                 sources: Iterable[str] = (), likely: Iterable[str] = ()) -> None:
         self._shared_jobs = jobs
+        # Where something else than the standard library comes first, that may be found by these names.
+        self._likely = list(likely) if _stdlib_comes_first() else []
         self._sources = Sources(sources)
         self._sock, self._id, self._parent = sock, context_id, parent_id
         self._parser = frames.FrameParser()
@@ -79,11 +83,20 @@ class Zygote:
         self._selector.register(wake, selectors.EVENT_READ, lambda fd, events: self._on_wake(wake))
         while not self._stopping:
             timeout = max(0, min(self._doomed.values()) - time.time()) if self._doomed else None
-            for key, events in self._selector.select(timeout):
+            ready = self._selector.select(0 if self._likely else timeout)
+            for key, events in ready:
                 key.data(key.fd, events)
+            if self._likely and not ready:
+                self._import_likely()
             for pid in [pid for pid, deadline in self._doomed.items() if deadline <= time.time()]:
                 del self._doomed[pid]
                 kill_group(pid, signal.SIGKILL)
+
+    def _import_likely(self) -> None:
+        try:
+            importlib.import_module(self._likely.pop(0))
+        except Exception:
+            return  # whoever wants it will see
 
     def _on_wake(self, wake: socket.socket) -> None:
         wake.recv(4096)
@@ -415,8 +428,14 @@ def _prepare_interpreter(keep: int) -> None:
     logging.getLogger().handlers[:] = []
 
 
+def _stdlib_comes_first() -> bool:
+    """Whether Python finds a module of the standard library before anything else by that name."""
+    stdlib = os.path.dirname(os.__file__)
+    return stdlib in sys.path and not any(map(os.path.exists, sys.path[:sys.path.index(stdlib)]))
+
+
 def run(sock: socket.socket, context_id: int, parent_id: int, jobs: Any = None,
-        sources: Iterable[str] = ()) -> NoReturn:
+        sources: Iterable[str] = (), likely: Iterable[str] = ()) -> NoReturn:
     """Be the zygote of a context: serve on `sock` until it is closed, then end with all jobs.
 
     To be called in a process without other threads, forked off the context for this.
@@ -426,11 +445,13 @@ def run(sock: socket.socket, context_id: int, parent_id: int, jobs: Any = None,
     :param parent_id: the ID of its context.
     :param jobs: memory shared with the context, where it notes the processes of its jobs.
     :param sources: files that the context came from: when one changes, no more jobs are begun.
+    :param likely: modules of the standard library that jobs are likely to import, and that look at nothing else:
+        imported here while there is nothing else to do.
     """
     zygote = None
     try:
         _prepare_interpreter(sock.fileno())
-        zygote = Zygote(sock, context_id, parent_id, jobs, sources)
+        zygote = Zygote(sock, context_id, parent_id, jobs, sources, likely)
         zygote.serve()
     except BaseException:
         if zygote is not None:

@@ -499,6 +499,18 @@ def test_a_module_runs_and_the_zip_is_sent_once(client: MuxClient, context: Cont
     assert result_of(client.run_module(context, other))['ping'] == 'again'
 
 
+def test_a_zip_can_be_sent_before_a_module_is_run(client: MuxClient, context: ContextInfo,
+                                                  module_call: Callable[..., ModuleCall]) -> None:
+    call = module_call('ping', 'data=hello')
+    for _ in range(2):
+        client.keep_zip(call.zip_id, call.zip_base64)
+    done = client.run_module(context, ModuleCall(**{**vars(call), 'zip_base64': ''}))
+    assert result_of(done)['ping'] == 'hello'
+    with pytest.raises(JobFailed, match='the zip is not the one that was announced'):
+        client.keep_zip('0' * 64, call.zip_base64)
+    assert result_of(client.run_module(context, call))['ping'] == 'hello'
+
+
 def test_modules_run_in_contexts_behind_others(client: MuxClient, module_call: Callable[..., ModuleCall]) -> None:
     inner = client.open([local_hop('outer'), local_hop('inner')], no_dialogue)
     for _ in range(2):

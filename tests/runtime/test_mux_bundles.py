@@ -71,6 +71,19 @@ def test_the_same_set_is_compressed_once(store: Any, monkeypatch: Any) -> None:
     assert all(blob is blobs[0] for blob in blobs)
 
 
+def test_what_the_first_context_will_lack_is_compressed_before_it_is_there(store: Any, monkeypatch: Any) -> None:
+    bundle, other = store.add(*make_zip({BASIC: b'basic'})), store.add(*make_zip({BASIC: b'basic', 'a.py': b'a'}))
+    store.compress_first(bundle)
+    compress = bundles.zlib.compress
+    compressed: list[bytes] = []
+    monkeypatch.setattr(bundles.zlib, 'compress', lambda data, level: compressed.append(data) or compress(data, level))
+    store.pushes(1, bundle)
+    assert not compressed
+    # From now on contexts lack parts only.
+    store.compress_first(other)
+    assert not compressed
+
+
 def test_a_context_that_is_forgotten_gets_everything_again(store: Any) -> None:
     bundle = store.add(*make_zip({BASIC: b'basic'}))
     store.pushes(1, bundle)

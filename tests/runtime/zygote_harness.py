@@ -22,7 +22,7 @@ REPLY_HANDLE = 4000
 
 _BOOT = """
 import os, socket, sys, types
-root, fd, before, late = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:]
+root, fd, before, likely, late = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4].split(), sys.argv[5:]
 files = {}
 for package in ('mitogen/core', 'mitogen/zygote'):
     for name in os.listdir(root + '/' + package):
@@ -38,7 +38,7 @@ from mitogen.core import external
 external.forget_coercion()
 from mitogen.zygote.loop import run
 exec(before)
-run(socket.socket(fileno=fd), %d, %d)
+run(socket.socket(fileno=fd), %d, %d, likely=likely)
 """ % (ZYGOTE_ID, AGENT_ID)
 
 #: The members that the runner consists of.
@@ -58,12 +58,14 @@ class ZygoteClient:
 
     :param lean: leave out of the bootstrap what may come with the members of jobs, and send it there.
     :param before: code that is run in the process that becomes the zygote.
+    :param likely: modules that it may import while it has nothing to do.
     """
 
-    def __init__(self, python=sys.executable, env=None, cwd=None, lean=True, before=''):
+    def __init__(self, python=sys.executable, env=None, cwd=None, lean=True, before='', likely=()):
         self._sock, theirs = socket.socketpair()
         self.process = subprocess.Popen(
-            [python, '-c', _BOOT, str(ROOT), str(theirs.fileno()), before, *(LATE_MEMBERS if lean else ())],
+            [python, '-c', _BOOT, str(ROOT), str(theirs.fileno()), before, ' '.join(likely),
+             *(LATE_MEMBERS if lean else ())],
             pass_fds=[theirs.fileno()], env={**os.environ, **(env or {})}, cwd=cwd)
         theirs.close()
         self.pid = self.process.pid

@@ -1,9 +1,13 @@
 """Modules are built for tasks to come, as those would build them, while no task is at work."""
 
+import base64
+import hashlib
 import inspect
+import io
 import itertools
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -156,19 +160,19 @@ def outlook(recorder: Recorder) -> Outlook:
     return made
 
 
-def test_each_module_of_the_next_tasks_is_built_once_and_that_of_the_task_itself_by_the_task(
+def test_each_module_of_a_task_and_those_that_follow_is_built_once(
     outlook: Outlook, recorder: Recorder
 ) -> None:
     tasks = [task(action) for action in ('ping', 'file', 'ping', 'ansible.builtin.template', 'file', 'apt')]
     outlook.begin_play([block(*tasks)])
     outlook.note_task(tasks[0])
-    assert recorder.names == ['file', 'copy', 'stat', 'apt']
+    assert recorder.names == ['ping', 'file', 'copy', 'stat', 'apt']
     for one in tasks:
         outlook.note_task(one)
-    assert len(recorder.names) == 4
+    assert len(recorder.names) == 5
     outlook.begin_play([block(tasks[0], task('user'))])
     outlook.note_task(tasks[0])
-    assert recorder.names[4:] == ['user']
+    assert recorder.names[5:] == ['user']
 
 
 def test_it_looks_no_further_than_it_is_told(
@@ -178,18 +182,18 @@ def test_it_looks_no_further_than_it_is_told(
     tasks = [task('m%d' % number) for number in range(6)]
     outlook.begin_play([block(*tasks)])
     outlook.note_task(tasks[0])
-    assert recorder.names == ['m1', 'm2']
+    assert recorder.names == ['m0', 'm1', 'm2']
     outlook.note_task(tasks[1])
     # With the strategy `free` another host may be far behind.
     outlook.note_task(tasks[0])
-    assert recorder.names == ['m1', 'm2', 'm3']
+    assert recorder.names == ['m0', 'm1', 'm2', 'm3']
     outlook.note_task(tasks[3])
-    assert recorder.names == ['m1', 'm2', 'm3', 'm4', 'm5']
+    assert recorder.names == ['m0', 'm1', 'm2', 'm3', 'm4', 'm5']
     # Of one that was included the play has not told.
     outlook.note_task(task('included'))
     outlook.note_task(tasks[5])
     outlook.end_play()
-    assert (len(recorder.names), recorder.stopped) == (5, 1)
+    assert (len(recorder.names), recorder.stopped) == (6, 1)
 
 
 def test_without_threads_there_is_nothing_to_do() -> None:
@@ -243,6 +247,20 @@ def test_what_was_built_ahead_is_what_a_task_takes(
     for_a_task(name)
     with pytest.raises(AssertionError):
         for_a_task('stat')
+
+
+@needs_threads
+def test_what_was_built_is_given_to_the_multiplexer(
+    built: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[tuple[str, str]] = []
+    monkeypatch.setattr(modules_ahead.link, 'running_client', lambda: SimpleNamespace(
+        keep_zip=lambda *args: kept.append(args)))
+    modules_ahead._build('ping', [])
+    [(zip_id, zip_base64)] = kept
+    assert zip_id == hashlib.sha256(zip_base64.encode()).hexdigest()
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(zip_base64))) as archive:
+        assert 'ansible/modules/ping.py' in archive.namelist()
 
 
 @needs_threads
