@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 import weakref
-from typing import Any, Dict, Iterable, List, NoReturn, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NoReturn, Tuple
 
 from mitogen.core import frames, handles, payload
 from mitogen.core.loaders import MemberFinder
@@ -94,7 +94,7 @@ class Zygote:
 
     def _import_likely(self) -> None:
         try:
-            importlib.import_module(self._likely.pop(0))
+            _without_collections(importlib.import_module, self._likely.pop(0))
         except Exception:
             return  # whoever wants it will see
 
@@ -265,7 +265,7 @@ class Zygote:
             self._preloader, self._pages = preload.Preloader(self._finder), pages.SharedPages()
         job.scratch = '%s/ansible_%s' % (_TEMP, os.urandom(8).hex())
         self._finder.select(self._store.view(job.request['members']))
-        return self._preloader.prepare(job.request)
+        return _without_collections(self._preloader.prepare, job.request)
 
     def _give(self, process: Process, unfit: List[str]) -> None:
         """Hand the job to the process that waits for one, if it knows enough, or else to one that is forked now."""
@@ -426,6 +426,17 @@ def _prepare_interpreter(keep: int) -> None:
     weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined]
     atexit.register(logging.shutdown)
     logging.getLogger().handlers[:] = []
+
+
+def _without_collections(func: Callable[..., Any], *args: Any) -> Any:
+    """Call what imports modules. They make hardly any garbage, but so many objects that Python looks for it often."""
+    is_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return func(*args)
+    finally:
+        if is_enabled:
+            gc.enable()
 
 
 def _stdlib_comes_first() -> bool:

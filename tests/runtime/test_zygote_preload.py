@@ -179,3 +179,11 @@ def test_a_new_site_folder_is_taken_up(tmp_path):
         with open(folder + '/fresh.pth', 'w') as pth:
             pth.write(str(elsewhere) + '\n')
         assert client.script('import fresh_user_module')['rc'] == (0 if enabled == '1' else 1)
+
+
+def test_jobs_have_garbage_collected_though_what_is_preloaded_is_imported_without(zygote):
+    members = {'shared.py': 'import gc\nCOLLECTS = gc.isenabled()\n'}
+    for _ in range(2):
+        result = zygote.script('import gc, shared\nprint(shared.COLLECTS, gc.isenabled())\n', members,
+                               preload=['shared'])
+        assert result['stdout'] == b'False True\n', result
