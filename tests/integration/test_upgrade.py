@@ -95,7 +95,7 @@ CALLBACK = Engine('callback', 'linear', True, {
     'defaults': {'collections_path': str(ROOT), 'callbacks_enabled': 'record, mitogen.ansible.mitogen'}})
 
 #: Hooks that an ansible-core before this one has no place for.
-SINCE = dict.fromkeys(('threads', 'imports', 'templates', 'zips', 'keywords'), (2, 19))
+SINCE = dict.fromkeys(('threads', 'imports', 'templates', 'zips', 'keywords', 'ssh-arguments'), (2, 19))
 
 #: The last ansible-core that wants a hook.
 UNTIL = {'variables': (2, 16)}
