@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import types
+from collections import abc
 from importlib.machinery import EXTENSION_SUFFIXES
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
@@ -72,6 +73,15 @@ def prepare() -> None:
         os.dup2(kept, fd)
     for fd in null + [reader, writer]:
         os.close(fd)
+    _ask_abstract_classes()
+
+
+def _ask_abstract_classes() -> None:
+    """Have the usual questions answered, such as whether a list is a mapping: each answer is looked for once only."""
+    for abstract in (abc.Callable, abc.Collection, abc.Container, abc.Hashable, abc.Iterable, abc.Iterator, abc.Mapping,
+                     abc.MutableMapping, abc.MutableSequence, abc.MutableSet, abc.Sequence, abc.Set, abc.Sized):
+        for concrete in (bool, bytes, dict, float, frozenset, int, list, set, str, tuple, type(None)):
+            issubclass(concrete, abstract)
 
 
 def _make_streams() -> None:

@@ -187,3 +187,24 @@ def test_jobs_have_garbage_collected_though_what_is_preloaded_is_imported_withou
         result = zygote.script('import gc, shared\nprint(shared.COLLECTS, gc.isenabled())\n', members,
                                preload=['shared'])
         assert result['stdout'] == b'False True\n', result
+
+
+#: Python 3.6 keeps these elsewhere.
+ASK = """
+from collections.abc import Mapping, Sequence
+try:
+    from _abc import _get_dump
+except ImportError:
+    print('known', 'known')
+else:
+    for abstract, concrete in ((Mapping, dict), (Sequence, int)):
+        _, subclasses, others, _ = _get_dump(abstract)
+        print('known' if any(ref() is concrete for ref in subclasses | others) else 'unknown')
+"""
+
+
+def test_what_abstract_classes_are_asked_most_is_known_and_may_change(zygote):
+    assert ' '.join(lines(zygote.script(ASK))) == 'known known'
+    for change, answer in (('Mapping.register(int)', 'True'), ('', 'False')):
+        script = 'from collections.abc import Mapping\n%s\nprint(isinstance(1, Mapping))\n' % change
+        assert lines(zygote.script(script)) == [answer]
