@@ -78,7 +78,7 @@ def prepare() -> None:
 
 def _ask_abstract_classes() -> None:
     """Have the usual questions answered, such as whether a list is a mapping: each answer is looked for once only."""
-    for abstract in (abc.Callable, abc.Collection, abc.Container, abc.Hashable, abc.Iterable, abc.Iterator, abc.Mapping,
+    for abstract in (abc.Collection, abc.Container, abc.Hashable, abc.Iterable, abc.Iterator, abc.Mapping,
                      abc.MutableMapping, abc.MutableSequence, abc.MutableSet, abc.Sequence, abc.Set, abc.Sized):
         for concrete in (bool, bytes, dict, float, frozenset, int, list, set, str, tuple, type(None)):
             issubclass(concrete, abstract)
