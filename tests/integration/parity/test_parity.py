@@ -190,9 +190,9 @@ PLAYED = {'ssh-sudo': 'commands,files,network,control', 'ssh-sudo-more': 'transf
           'ssh-root': 'commands,transfers', 'local': 'commands,transfers'}
 
 #: Which ansible-cores a way is played on: the half with most to it on each, the other where all tests are run. The
-#: others once: modules, jobs and transfers on this machine are in styles.yml, which is played on more than one, and those
-#: as root differ from the first way's in nothing but that the login account has no need of sudo, as the tasks of the
-#: login account there.
+#: others once: modules, jobs and transfers on this machine are in styles.yml, which is played on more than one, and
+#: those as root differ from the first way's in nothing but that the login account has no need of sudo, as the tasks of
+#: the login account there.
 MARKS = {'ssh-sudo': [pytest.mark.every_core], 'ssh-sudo-more': [],
          'ssh-root': [pytest.mark.once], 'local': [pytest.mark.once]}
 
