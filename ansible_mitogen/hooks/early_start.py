@@ -17,6 +17,7 @@ class EarlyStart(Hook):
 
     def install(self, forks: int) -> None:
         """Start it, without waiting."""
+        # Whoever installs the hooks has started it before it imported them: then this changes nothing.
         link.start(forks)
         fallback_interpreters()
         default_interpreter()

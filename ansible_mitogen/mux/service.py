@@ -156,7 +156,7 @@ class Service:
         entry = self._entry(fields, exchange)
         if entry is None:
             return
-        if attached and not self._keep_zip(fields, attached, exchange):
+        if attached and not self._add_lacking(fields, attached, exchange):
             return
         bundle = self._bundle(fields, exchange)
         if bundle is None:
@@ -180,7 +180,7 @@ class Service:
         else:
             exchange.finish(protocol.DONE, {})
 
-    def _keep_zip(self, fields: dict[str, Any], attached: bytes, exchange: Exchange) -> bool:
+    def _add_lacking(self, fields: dict[str, Any], attached: bytes, exchange: Exchange) -> bool:
         """Take the zip to pieces that comes with a request; the first that is lacking is the one."""
         for module in _modules(fields):
             if self._bundles.get(module['zip_id']) is None:

@@ -50,4 +50,4 @@ class Usages:
 
     def take(self, label: str) -> dict[str, float]:
         """Return what was counted for a label, and forget it."""
-        return vars(self._by_label.pop(label) if label in self._by_label else Usage())
+        return vars(self._by_label.pop(label, None) or Usage())
