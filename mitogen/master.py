@@ -1,5 +1,6 @@
 """The root of a tree of contexts."""
 
+import logging
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 from mitogen.core import handles
@@ -8,7 +9,6 @@ from mitogen.core.errors import Error
 from mitogen.core.messages import Message
 from mitogen.core.router import ANYONE, Context, check_not_importing_main
 from mitogen.core.router import Router as CoreRouter
-from mitogen.core.streams import PRINTED
 from mitogen.parent.bootstrap import LATE_MEMBERS, bootstrap_command, build_bundle
 from mitogen.parent.bundle_cache import cached
 from mitogen.parent.children import create_child, hybrid_create_child, tty_create_child
@@ -149,7 +149,7 @@ class Router(Transports, CoreRouter):
     """
 
     def __init__(self, broker: Optional[Broker] = None, prefixes: Optional[List[str]] = None,
-                 log_level: int = PRINTED) -> None:
+                 log_level: int = logging.INFO) -> None:
         check_not_importing_main()
         super().__init__(Broker() if broker is None else broker)
         self.tree_config = {'prefixes': prefixes, 'log_level': log_level}

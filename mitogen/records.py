@@ -1,5 +1,6 @@
 """Log records of children, at the root of a tree."""
 
+import logging
 import time
 from typing import Any, Dict, Set
 
@@ -82,10 +83,8 @@ class RecordSink:
     def _forget(self, context_id: int, reason: str) -> None:
         self._allowances.pop(context_id, None)
 
-    def _logger(self, allowance: _Allowance, name: str) -> Any:
+    def _logger(self, allowance: _Allowance, name: str) -> logging.Logger:
         """Return the logger of that name, or the one of all if there are too many."""
-        # Imported late: to import it takes longer than all else here, and mostly there are no records.
-        import logging
         known = name in self._names
         if not known and (len(name) > 100 or name.count('.') > 10 or len(allowance.names) >= MAX_NAMES
                           or len(self._names) >= MAX_ALL_NAMES):

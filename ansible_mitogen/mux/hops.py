@@ -4,6 +4,7 @@ All but :meth:`Dial.run` happens in the broker's thread. Opening itself blocks, 
 `run_blocking`; what depends on its outcome comes back through the broker.
 """
 
+import logging
 import queue
 import time
 from collections.abc import Callable, Sequence
@@ -11,9 +12,8 @@ from typing import Any, Protocol
 
 from ansible_mitogen.mux.protocol import ACCOUNT, HopSpec
 from ansible_mitogen.mux.room import Room
-from mitogen.core.log import Logger
 
-LOG = Logger('mux.hops')
+LOG = logging.getLogger('mux.hops')
 
 Key = tuple[str, ...]
 

@@ -1,5 +1,6 @@
 """The multiplexer as a program: what it is made of, how it starts, how it ends."""
 
+import logging
 import os
 import signal
 import socket
@@ -16,13 +17,9 @@ from ansible_mitogen.mux.protocol import SOCKET_NAME, HopSpec
 from ansible_mitogen.mux.service import Service
 from ansible_mitogen.mux.session import Listener
 from mitogen.core.broker import Broker
-from mitogen.core.log import Logger
 from mitogen.parent.bootstrap import LATE_MEMBERS
 
-LOG = Logger('mux')
-
-#: Levels of log records, as :mod:`logging` has them.
-DEBUG, WARNING = 10, 30
+LOG = logging.getLogger('mux')
 
 #: Seconds that contexts get to end by themselves, and then their streams to be closed: both together, with what
 #: follows, stay under a second.
@@ -87,7 +84,7 @@ class Mux:
         from mitogen.master import Router
         from mitogen.parent.bootstrap import own_bundle
         self._executor = ThreadPoolExecutor(self._forks, 'mux.open')
-        self.router = Router(self.broker, PREFIXES, DEBUG if self._debug else WARNING)
+        self.router = Router(self.broker, PREFIXES, logging.DEBUG if self._debug else logging.WARNING)
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         self.bundles = BundleStore(common_members(root))
         self.table = HopTable(self.broker.defer, self._executor.submit, self._open_hop, self._watch, self._end_context,
@@ -182,9 +179,10 @@ def run(socket_dir: str, owner_pid: int, forks: int, log_path: str = '', listen_
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if log_path:
-        import logging
         logging.basicConfig(filename=log_path, level=logging.DEBUG,
                             format='%(asctime)s %(levelname)s %(name)s: %(message)s')
+    else:
+        logging.getLogger().addHandler(logging.NullHandler())
     listening = listen(socket_dir) if listen_fd < 0 else socket.socket(fileno=listen_fd)
     listening.setblocking(False)
     mux = Mux(listening, socket_dir, owner_pid, forks, bool(log_path))

@@ -1,5 +1,6 @@
 """What the multiplexer does for each kind of request. All of it happens in the broker's thread."""
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +16,9 @@ from ansible_mitogen.mux.transfers import Fetch, Put
 from ansible_mitogen.mux.usage import Usages
 from mitogen.core import handles
 from mitogen.core.errors import Error
-from mitogen.core.log import Logger
 from mitogen.core.router import ANYONE
 
-LOG = Logger('mux.service')
+LOG = logging.getLogger('mux.service')
 
 
 class Opening:

@@ -1,5 +1,6 @@
 """The multiplexer's end of the UNIX socket: who may connect, and one session for each that does."""
 
+import logging
 import os
 import socket
 import struct
@@ -12,10 +13,9 @@ from ansible_mitogen.mux import protocol
 from ansible_mitogen.mux.usage import NOBODY
 from mitogen.core.errors import Error
 from mitogen.core.frames import FrameParser
-from mitogen.core.log import Logger
 from mitogen.core.sides import BasicStream, Side
 
-LOG = Logger('mux.session')
+LOG = logging.getLogger('mux.session')
 
 #: A client that leaves more than this unread is slow: nothing more is asked for on its behalf until it has read it.
 HIGH_WATER = 1 << 20

@@ -1,5 +1,6 @@
 """Finding modules and their source without importing them."""
 
+import logging
 import os
 import pkgutil
 import sys
@@ -9,9 +10,8 @@ from importlib.util import spec_from_loader
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 from mitogen.core.importer import ModuleCode, is_stdlib
-from mitogen.core.log import Logger
 
-LOG = Logger(__name__)
+LOG = logging.getLogger(__name__)
 
 _Path = Union[str, 'os.PathLike[str]']
 

@@ -2,6 +2,7 @@
 
 import collections
 import errno
+import logging
 import os
 import select
 import signal
@@ -9,9 +10,7 @@ import threading
 import time
 from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
 
-from mitogen.core.log import Logger
-
-LOG = Logger(__name__)
+LOG = logging.getLogger(__name__)
 
 #: What a callback is given for a child that someone else reaped: exit code 255.
 UNKNOWN_STATUS = 255 << 8
