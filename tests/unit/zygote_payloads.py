@@ -3,7 +3,9 @@
 import base64
 import io
 import json
+import os
 import subprocess
+import tempfile
 import zipfile
 
 from ansible.executor import module_common
@@ -36,10 +38,13 @@ def build(name, arguments, path=None, rlimit_nofile=0):
     return built[0] if isinstance(built, tuple) else built.b_module_data
 
 
-def run_stock(python, program, **kwargs):
+def run_stock(python, program):
     """Run a program as pipelining does; return its (rc, stdout, stderr)."""
     shell = '%s && sleep 0' % python
-    done = subprocess.run(['/bin/sh', '-c', shell], input=program, capture_output=True, timeout=60, **kwargs)
+    # A module that ends its process leaves its zip behind.
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(['/bin/sh', '-c', shell], input=program, capture_output=True, timeout=60,
+                              env={**os.environ, 'TMPDIR': folder})
     return done.returncode, done.stdout, done.stderr
 
 
